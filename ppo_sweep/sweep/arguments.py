@@ -1,0 +1,126 @@
+"""The options of ``train.py`` (what starts with a dash); everything else is an override."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NoReturn
+
+from ppo_sweep.config import ConfigError, Fault
+
+#: What is to be done: train; print our help; check, then let Hydra print; let Hydra answer alone.
+Task = Literal["run", "help", "show", "hydra"]
+
+_REFUSED = {
+    "--config-name": "the primary config is conf/config.yaml; put your choices into a group (conf/experiment/NAME.yaml) instead",
+    "--config-path": "the configs are in conf/; add a directory of your own with --config-dir DIR",
+    "--experimental-rerun": "it reads a pickle, which may run any code; type the overrides of .hydra/overrides.yaml again",
+}
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """A command line, split."""
+
+    overrides: tuple[str, ...]
+    task: Task
+    multirun: bool
+    #: Options that Hydra is to see, as it spells them.
+    flags: tuple[str, ...]
+    #: A further directory of configs (``--config-dir``).
+    config_dir: Path | None
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError([Fault("", f"{message}; see `python train.py --help`")])
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of ``train.py``: Hydra's, with the same spelling."""
+    made = _Parser(add_help=False, allow_abbrev=False)
+    made.add_argument("overrides", nargs="*")
+    made.add_argument("-h", "--help", action="store_true")
+    made.add_argument("-m", "--multirun", action="store_true")
+    made.add_argument("-r", "--run", action="store_true")
+    made.add_argument("-cd", "--config-dir", type=Path)
+    made.add_argument("-c", "--cfg", choices=("job", "hydra", "all"))
+    made.add_argument("-p", "--package")
+    made.add_argument("--resolve", action="store_true")
+    made.add_argument("-i", "--info", const="all", nargs="?", choices=_INFO)
+    made.add_argument("--hydra-help", action="store_true")
+    made.add_argument("--version", action="store_true")
+    made.add_argument("-sc", "--shell-completion", action="store_true")
+    made.add_argument("-cn", "--config-name", dest="refused", action="append_const", const="--config-name")
+    made.add_argument("-cp", "--config-path", dest="refused", action="append_const", const="--config-path")
+    made.add_argument("--experimental-rerun", dest="refused", action="append_const", const="--experimental-rerun")
+    return made
+
+
+_INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+
+
+def split(argv: Sequence[str]) -> Arguments:
+    """Split a command line into options and overrides.
+
+    Raises:
+        ConfigError: for unknown, refused or contradicting options.
+    """
+    known, unknown = parser().parse_known_intermixed_args(argv)
+    options: list[str] = []
+    overrides: list[str] = list(known.overrides)
+    for word in unknown:
+        (options if word.startswith("-") else overrides).append(word)
+    faults = [Fault(name, _REFUSED[name]) for name in known.refused or ()]
+    if not faults:
+        faults = [_unknown_option(word) for word in options]
+    if known.config_dir is not None and not known.config_dir.is_dir():
+        faults.append(Fault("--config-dir", f"there is no directory {str(known.config_dir)!r}"))
+    shown = [name for name in ("cfg", "info") if getattr(known, name) is not None]
+    if known.multirun and (known.run or shown):
+        other = f"--{shown[0]}" if shown else "--run"
+        faults.append(Fault("-m", f"{other} and --multirun exclude each other; leave one out"))
+    if known.resolve and not known.cfg:
+        faults.append(Fault("--resolve", "goes with --cfg: python train.py --cfg job --resolve"))
+    if faults:
+        raise ConfigError(faults)
+    task: Task = "run"
+    if known.help:
+        task = "help"
+    elif known.hydra_help or known.version or known.shell_completion:
+        task = "hydra"
+    elif shown:
+        task = "show"
+    return Arguments(tuple(overrides), task, known.multirun, tuple(_flags(known)), known.config_dir)
+
+
+def _flags(known: argparse.Namespace) -> list[str]:
+    """The options as Hydra is to see them."""
+    flags = [
+        option
+        for option, given in {
+            "--multirun": known.multirun,
+            "--run": known.run,
+            "--resolve": known.resolve,
+            "--hydra-help": known.hydra_help,
+            "--version": known.version,
+            "--shell-completion": known.shell_completion,
+        }.items()
+        if given
+    ]
+    for option in ("cfg", "package", "config_dir", "info"):
+        if getattr(known, option) is not None:
+            flags += [f"--{option.replace('_', '-')}", str(getattr(known, option))]
+    return flags
+
+
+def _unknown_option(word: str) -> Fault:
+    options = [option for action in parser()._actions for option in action.option_strings if option not in _REFUSED]
+    near = difflib.get_close_matches(word.partition("=")[0], options, n=2, cutoff=0.6)
+    hint = f"did you mean {' or '.join(near)}?" if near else "see `python train.py --help`"
+    if word.startswith("--") and "=" in word and not near:
+        hint = f"knobs are written without dashes: {word.lstrip('-')}"
+    return Fault(word, f"no such option; {hint}")

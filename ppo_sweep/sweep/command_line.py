@@ -1,0 +1,233 @@
+"""The check before anything happens: a command line in, every job it asks for or every fault out.
+
+Inside Hydra's task function it is too late: Hydra stops at the first fault, exits 1 for its own
+errors, and has by then made directories. So the command line is parsed with Hydra's own parser, the
+grid expanded, and every job composed and validated here, before ``hydra.main`` is entered.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ppo_sweep.config import Config, ConfigError, EnvConfig, Fault
+from ppo_sweep.runs import naming
+from ppo_sweep.runs.places import resolve_inside
+from ppo_sweep.sweep import arguments, overrides, requirements
+from ppo_sweep.sweep.arguments import Arguments
+from ppo_sweep.sweep.composition import CONF, Composer, Composition, overlay
+from ppo_sweep.sweep.draft import Draft
+from ppo_sweep.sweep.overrides import Setting
+
+#: More runs than this in one command are a slip, not a wish.
+MAX_JOBS = 100_000
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run that the command line asks for."""
+
+    config: Config
+    #: What distinguishes it: full key → parsed value, as typed (``env=any`` may have been added).
+    overrides: dict[str, Any]
+    study: str
+    run: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A command line without a fault."""
+
+    arguments: Arguments
+    #: Distinct runs, in the order of the grid; empty unless the task is to run or to show.
+    jobs: tuple[Job, ...]
+    #: What is allowed but probably not meant.
+    warnings: tuple[str, ...]
+    #: The same command in the form that Hydra is to see.
+    hydra_argv: tuple[str, ...]
+
+
+def check(argv: Sequence[str], conf: Path = CONF) -> Checked:
+    """Everything that ``argv`` asks for, validated; touches no file but those under ``conf``.
+
+    Args:
+        argv: the command line after ``train.py``.
+        conf: the directory of ``config.yaml``.
+
+    Raises:
+        ConfigError: with *all* faults found, each once.
+    """
+    given = arguments.split(argv)
+    if given.task in ("help", "hydra"):
+        return Checked(given, (), (), (*given.overrides, *given.flags))
+    with Composer(conf, given.config_dir) as composer:
+        return _Check(given, composer).run()
+
+
+def _read(words: Iterable[str], multirun: bool, composer: Composer) -> tuple[list[Setting], list[Fault]]:
+    """Parse overrides and check their keys and choices."""
+    groups = composer.groups()
+    settings, faults = overrides.read(words, multirun=multirun, is_group=composer.is_group, groups=groups, loader=composer.loader)
+    for setting in settings:
+        if setting.group:
+            faults += [fault for value in setting.values if (fault := composer.choice_fault(setting.key, value))]
+        elif not setting.hydra and (fault := overrides.key_fault(setting, groups)):
+            faults.append(fault)
+    return settings, faults
+
+
+class _Check:
+    """One run of the check: collects faults on the way, so that all are reported together."""
+
+    def __init__(self, given: Arguments, composer: Composer) -> None:
+        self.given = given
+        self.composer = composer
+        self.settings, self.faults = _read(given.overrides, given.multirun, composer)
+        composer.configure_hydra([setting.word for setting in self.settings if setting.hydra and not setting.swept])
+
+    def run(self) -> Checked:
+        """The whole check; raises ConfigError."""
+        self._add_grid_of_experiment()
+        drafts = list(self._drafts(self._grid()))
+        self.faults += [fault for draft in drafts for fault in draft.faults]
+        study = self._study(drafts)
+        jobs = self._jobs(drafts, study)
+        self.faults += requirements.faults(job.config for job in jobs)
+        warnings = self._inspect(drafts)
+        if self.faults:
+            raise ConfigError(list(dict.fromkeys(self.faults)))
+        return Checked(self.given, tuple(jobs), tuple(warnings), self._hydra_argv(study))
+
+    def _usable(self) -> list[Setting]:
+        """Settings that can be composed: the others have had their fault reported."""
+        faulty = {fault.key for fault in self.faults}
+        known = []
+        for setting in self.settings:
+            keys = {key for value in setting.values for key in naming.flatten(setting.key, value)} | {setting.key}
+            if not setting.hydra and setting.values and not keys & faulty:
+                known.append(setting)
+        return known
+
+    def _add_grid_of_experiment(self) -> None:
+        """Put an experiment's own grid (``hydra.sweeper.params``) before what was typed; typed keys win."""
+        if not self.given.multirun:
+            return
+        chosen = {setting.key: setting.values[0] for setting in self._usable() if setting.group}
+        composed = self._composed(chosen)
+        typed = {setting.key for setting in self.settings}
+        words = [f"{key}={value}" for key, value in (composed.grid if composed else {}).items() if key.lstrip("+") not in typed]
+        settings, faults = _read(words, True, self.composer)
+        self.settings = settings + self.settings
+        self.faults += faults
+
+    def _grid(self) -> list[dict[str, Any]]:
+        """Every job's overrides, later keys varying fastest, as in Hydra."""
+        settings = self._usable()
+        keys = {setting.key for setting in settings}
+        if "env.id" in keys and "env" not in keys:
+            settings.insert(0, Setting("env", ("any",), "any", True, False))
+        size = math.prod(len(setting.values) for setting in settings)
+        if size > MAX_JOBS:
+            self.faults.append(Fault("", f"this grid has {size} runs; one command may hold {MAX_JOBS}"))
+            return []
+        named = [[(setting.key, value) for value in setting.values] for setting in settings]
+        return [dict(pairs) for pairs in itertools.product(*named)]
+
+    def _composed(self, choices: Mapping[str, Any]) -> Composition | None:
+        try:
+            return self.composer.compose({group: str(choice) for group, choice in choices.items()})
+        except ConfigError as error:
+            self.faults += error.faults
+            return None
+
+    def _drafts(self, grid: Iterable[dict[str, Any]]) -> Iterator[Draft]:
+        """Each job's values, choices composed and values laid over."""
+        groups = {setting.key for setting in self.settings if setting.group} | {"env"}
+        for job in grid:
+            composed = self._composed({key: value for key, value in job.items() if key in groups})
+            if composed is None:
+                continue
+            try:
+                typed = {key: value for key, value in job.items() if key not in groups}
+                yield Draft(job, composed.choices, overlay(composed.values, typed))
+            except ConfigError as error:
+                self.faults += error.faults
+
+    def _study(self, drafts: Sequence[Draft]) -> str:
+        """The one study of this command."""
+        named = {draft.values.get("study") for draft in drafts}
+        if len(named) > 1:
+            self.faults.append(Fault("study", f"one command, one study, but its choices name {' and '.join(map(str, named))}; give study="))
+        name = next(iter(named), None)
+        if name is None:
+            return naming.study_name(draft.environment for draft in drafts)
+        fault = naming.study_fault(name)
+        if fault is not None:
+            self.faults.append(Fault("study", fault))
+        return naming.directory_name(str(name))
+
+    def _jobs(self, drafts: Sequence[Draft], study: str) -> list[Job]:
+        """Validated jobs; of those with the same directory, the first."""
+        jobs: dict[Path, Job] = {}
+        for draft in drafts:
+            if draft.config is None:
+                continue
+            made = dataclasses.replace(draft.config, study=study)
+            path = Path(made.results, study, naming.job_directory(draft.overrides, made.seed))
+            jobs.setdefault(path, Job(made, draft.overrides, study, naming.run_name(draft.overrides), path))
+        self.faults += [fault for fault in map(_escape, jobs.values()) if fault is not None]
+        return list(jobs.values())
+
+    def _inspect(self, drafts: Sequence[Draft]) -> list[str]:
+        """Make each distinct environment once: faults of environments, and warnings that need the horizon.
+
+        When something else is wrong already, only environments that the command line itself describes are made, so that
+        the answer to a typo does not wait for a simulator to load.
+        """
+        specs: dict[str, int] = {}
+        warnings: dict[str, None] = {}
+        for draft in drafts:
+            described = any(key.startswith("env.") for key in draft.overrides)
+            made = draft.env_config() if described or not self.faults else None
+            if made is None:
+                continue
+            if repr(made) not in specs:
+                specs[repr(made)] = self._horizon(made)
+            warnings.update(dict.fromkeys(draft.warnings(specs[repr(made)])))
+        return list(warnings)
+
+    def _horizon(self, made: EnvConfig) -> int:
+        """The time limit in agent steps; 0, and a fault, if the environment cannot be used."""
+        from ppo_sweep import envs  # loads Gymnasium, which most wrong command lines need not wait for
+
+        try:
+            return envs.inspect(made).horizon
+        except ConfigError as error:
+            self.faults += error.faults
+            return 0
+
+    def _hydra_argv(self, study: str) -> tuple[str, ...]:
+        """The command as Hydra is to see it: no new keys without ``++``, ``env=any`` where implied, the study named."""
+        typed = {word.lstrip("+").partition("=")[0] for word in self.given.overrides}
+        settings = [setting for setting in self.settings if setting.key in typed and setting.key != "study"]
+        keys = {setting.key for setting in self.settings}
+        implied = ["env=any"] if "env.id" in keys and "env" not in keys else []
+        return (*(setting.word for setting in settings), *implied, f"study='{study}'", *self.given.flags)
+
+
+def _escape(job: Job) -> Fault | None:
+    """What keeps a run's directory from being made below the results root, if anything."""
+    root = Path(job.config.results)
+    if root.exists() and not root.is_dir():
+        return Fault("results", f"{str(root)!r} is a file, not a directory")
+    try:
+        resolve_inside(root, job.study, job.path.relative_to(root / job.study).as_posix())
+    except ConfigError as error:
+        return error.faults[0]
+    return None

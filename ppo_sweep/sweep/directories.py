@@ -1,0 +1,80 @@
+"""What the directories of the asked-for runs already hold, found out without touching them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ppo_sweep.runs.errors import DirectoryMismatch, StorageError
+from ppo_sweep.runs.lock import holder, is_locked
+from ppo_sweep.runs.places import check_ours
+from ppo_sweep.runs.status import Status, read_status
+from ppo_sweep.runs.stored_config import check_config
+from ppo_sweep.sweep.command_line import Job
+from ppo_sweep.sweep.wording import outcome
+
+#: Final states whose runs count as done (DESIGN §7); the others exit 3.
+_GOOD = ("done", "pruned")
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The state of all directories of a command.
+
+    Attributes:
+        refusals: why it cannot be carried out: directories in use, of another configuration, or unusable.
+        finished: runs of which nothing is left to do, and how they ended.
+        pending: how many are left to run.
+    """
+
+    refusals: tuple[str, ...]
+    finished: tuple[tuple[Job, Status], ...]
+    pending: int
+
+    @property
+    def exit_code(self) -> int:
+        """Of a command whose runs are all finished: 0, or 3 if one failed or diverged."""
+        return 0 if all(status.state in _GOOD for _, status in self.finished) else 3
+
+    @property
+    def lines(self) -> list[str]:
+        """What to say of the finished runs."""
+        lines = [f"already {outcome(status.state, job.path, status.score, status.reason)}" for job, status in self.finished[:_SHOWN]]
+        if len(self.finished) > _SHOWN:
+            lines.append(f"… and {len(self.finished) - _SHOWN} more")
+        return [*lines, "nothing left to run; force=true starts anew"]
+
+
+_SHOWN = 10
+
+
+def survey(jobs: Sequence[Job]) -> Survey:
+    """Look at every run directory; creates, locks and changes nothing."""
+    refusals: list[str] = []
+    finished: list[tuple[Job, Status]] = []
+    for job in jobs:
+        try:
+            status = _look(job)
+        except (DirectoryMismatch, StorageError) as error:
+            refusals.append(str(error))
+            continue
+        if is_locked(job.path):
+            refusals.append(f"{job.path} is in use by {holder(job.path)}; wait for it or stop it, then the same command continues")
+        elif status is not None:
+            finished.append((job, status))
+    return Survey(tuple(refusals), tuple(finished), len(jobs) - len(finished) - len(refusals))
+
+
+def _look(job: Job) -> Status | None:
+    """How the run ended, if nothing is left to do.
+
+    Raises:
+        DirectoryMismatch: the directory is of another configuration, or no run's.
+        StorageError: it cannot be read.
+    """
+    check_ours(job.path)
+    if job.config.force or not check_config(job.path, job.config):
+        return None
+    status = read_status(job.path)
+    left = status.state == "failed" and not job.config.retry_failed
+    return status if status.finished or left else None

@@ -1,0 +1,67 @@
+"""One job between composition and validation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ppo_sweep.config import Config, ConfigError, EnvConfig, Fault
+from ppo_sweep.runs import naming
+
+
+class Draft:
+    """A job's values as composed, its configuration if they are valid, its faults if not.
+
+    Attributes:
+        overrides: full key → parsed value of what was typed.
+        choices: group → choice, defaults included.
+        values: nested plain values.
+        config: the typed configuration, or None.
+        faults: what is wrong with it.
+    """
+
+    def __init__(self, overrides: Mapping[str, Any], choices: Mapping[str, str], values: Mapping[str, Any]) -> None:
+        self.overrides = dict(overrides)
+        self.choices = choices
+        self.values = values
+        self.config: Config | None = None
+        self.faults: list[Fault] = []
+        try:
+            self.config = Config.from_dict(values)
+        except ConfigError as error:
+            self.faults = [self._worded(fault) for fault in error.faults]
+
+    @property
+    def environment(self) -> str:
+        """What the study is named by: the environment's choice, or its id where none was chosen."""
+        choice = self.choices.get("env", "any")
+        return str(self.values["env"].get("id")) if choice == "any" else choice
+
+    def env_config(self) -> EnvConfig | None:
+        """The environment's own part, if that is valid, whatever else is wrong."""
+        if self.config is not None:
+            return self.config.env
+        try:
+            return Config.from_dict({"env": self.values["env"], "total_steps": 10**12}).env
+        except ConfigError:
+            return None
+
+    def warnings(self, horizon: int) -> Iterator[str]:
+        """What is allowed but probably not meant, given the time limit in agent steps."""
+        if self.config is None:
+            return
+        needed = self.config.algo.n_envs * horizon * self.config.env.action_repeat
+        if self.config.total_steps < needed:
+            yield (
+                f"total_steps={self.config.total_steps} is shorter than one episode in each of {self.config.algo.n_envs} "
+                f"environments ({needed} steps): there may be no score"
+            )
+
+    def _worded(self, fault: Fault) -> Fault:
+        """A fault of the configuration, with what helps whoever typed the command."""
+        if fault.key == "env.id" and self.choices.get("env") == "any" and "env.id" not in self.overrides:
+            return Fault("env", "env=any stands for an environment of your own: add env.id=Name-v0 (and leave any out of a glob)")
+        if fault.key in {name for key, value in self.overrides.items() for name in naming.flatten(key, value)}:
+            return fault
+        chosen = " ".join(f"{group}={self.choices[group]}" for group in ("env", "recipe", "tuned", "experiment") if group in self.choices)
+        return Fault(fault.key, f"{fault.message} (not typed; it comes from conf/ with {chosen})")

@@ -1,0 +1,111 @@
+"""Carrying out a checked command: what Hydra calls per job, and the exit code of it all."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ppo_sweep.config import Config, ConfigError
+from ppo_sweep.runs.errors import DirectoryBusy, DirectoryMismatch, StorageError
+from ppo_sweep.sweep.composition import worded
+from ppo_sweep.sweep.wording import outcome
+
+if TYPE_CHECKING:
+    from ppo_sweep.runs.trainer import RunResult
+
+BUG, BAD_INPUT, RUN_FAILED, DIRECTORY = 1, 2, 3, 4
+
+
+class Session:
+    """Runs jobs as Hydra hands them over; jobs with the same directory run once.
+
+    Attributes:
+        results: what came of each distinct run, in the order they ended.
+    """
+
+    def __init__(self) -> None:
+        self.results: dict[Path, RunResult] = {}
+
+    def run(self, composed: DictConfig) -> RunResult:
+        """Train one job in the directory that Hydra made for it.
+
+        Raises:
+            SystemExit: when the run was interrupted, so that the rest of a grid is not begun.
+        """
+        from ppo_sweep.runs.trainer import train  # loads torch, which a wrong command line need not wait for
+
+        hydra = HydraConfig.get()
+        path = Path(hydra.runtime.output_dir)
+        if path in self.results:
+            return self.results[path]
+        values = cast("dict[str, Any]", OmegaConf.to_container(composed, resolve=True))
+        result = train(Config.from_dict(values), _relative(path), overrides=list(hydra.overrides.task))
+        self.results[path] = result
+        line = outcome(result.state, result.directory, result.score, result.reason)
+        print(f"already {line}" if result.already else line, flush=True)
+        if result.exit_code > 128:
+            raise SystemExit(result.exit_code)
+        return result
+
+    @property
+    def exit_code(self) -> int:
+        """0 if all runs are done, 3 if some failed or diverged."""
+        return max((result.exit_code for result in self.results.values()), default=0)
+
+
+def carry_out(main: Callable[[], Any], session: Session, argv: tuple[str, ...]) -> int:
+    """Enter ``hydra.main`` and turn whatever comes out of it into an exit code.
+
+    Args:
+        main: the function that ``hydra.main`` decorated.
+        session: what it calls.
+        argv: the command line for Hydra.
+    """
+    with _command_line(argv):
+        try:
+            main()
+        except (ConfigError, HydraException, OmegaConfBaseException) as error:
+            print(error if isinstance(error, ConfigError) else worded(error), file=sys.stderr)
+            return BAD_INPUT
+        except (DirectoryBusy, DirectoryMismatch) as error:
+            print(error, file=sys.stderr)
+            return DIRECTORY
+        except (StorageError, OSError) as error:
+            print(error, file=sys.stderr)
+            return RUN_FAILED
+        except SystemExit as stop:
+            return stop.code if isinstance(stop.code, int) else BUG
+        except KeyboardInterrupt:
+            print("interrupted; the same command continues", file=sys.stderr)
+            return 130
+        except Exception:
+            traceback.print_exc()
+            print("this is a bug in ppo_sweep; the lines above say where", file=sys.stderr)
+            return BUG
+    return session.exit_code
+
+
+@contextmanager
+def _command_line(argv: tuple[str, ...]) -> Iterator[None]:
+    """Hydra reads ``sys.argv``."""
+    before = sys.argv
+    sys.argv = [before[0], *argv]
+    try:
+        yield
+    finally:
+        sys.argv = before
+
+
+def _relative(path: Path) -> Path:
+    """As the user would type it."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path

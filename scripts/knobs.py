@@ -1,0 +1,34 @@
+"""Write ``docs/knobs.md`` from the typed configuration: ``python scripts/knobs.py`` (``--check`` only compares)."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from ppo_sweep.sweep.help import knob_tables
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "knobs.md"
+
+#: What follows this line in the page is written by hand and kept.
+BY_HAND = "<!-- below: written by hand -->\n"
+
+
+def main() -> int:
+    """Write the page, or with ``--check`` exit 1 if it is not current."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--check", action="store_true", help="write nothing; exit 1 if docs/knobs.md is not current")
+    current = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
+    tables = f"{knob_tables()}\n{BY_HAND}{current.partition(BY_HAND)[2]}"
+    if arguments.parse_args().check:
+        if current != tables:
+            print("docs/knobs.md is not current; run python scripts/knobs.py", file=sys.stderr)
+            return 1
+        return 0
+    PAGE.write_text(tables, encoding="utf-8")
+    print(f"{PAGE.name}: {'unchanged' if current == tables else 'written'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
