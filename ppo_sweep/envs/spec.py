@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from ppo_sweep.config import ConfigError, EnvConfig, Fault
+from ppo_sweep.config import Config, ConfigError, EnvConfig, Fault
 from ppo_sweep.envs import dm_control, observation
 from ppo_sweep.envs.making import Made, accepted_kwargs, make
 
@@ -31,6 +31,17 @@ class EnvSpec:
     """(A,) never above the environment's own bound"""
     horizon: int
     """time limit in agent steps: environment steps / action_repeat, rounded up"""
+
+    def faults(self, config: Config) -> list[Fault]:
+        """What of ``config`` does not go with this environment, though each is fine by itself."""
+        if config.network.mean == "tanh" and not np.isfinite([self.action_low, self.action_high]).all():
+            return [
+                Fault(
+                    "network.mean",
+                    f"tanh scales the mean to the action bounds, but {config.env.id} has actions without bounds; use network.mean=free",
+                )
+            ]
+        return []
 
 
 _inspected: dict[str, EnvSpec] = {}

@@ -65,7 +65,7 @@ class Block:
 
     @property
     def size(self) -> int:
-        """Padded size in floats, a multiple of ``ALIGN``."""
+        """Padded size in floats; a multiple of ``ALIGN``, because every width is."""
         return math.prod(self.padded)
 
 
@@ -80,36 +80,37 @@ class Layout:
         self.blocks: list[Block] = []
         self._offset = 0
         trunk = self._add_hidden("policy")
-        self._add("policy.mean.weight", (trunk, architecture.action_size))
-        self._add("policy.mean.bias", (architecture.action_size,))
-        self._add("policy.log_std", (architecture.action_size,))
+        self._add_layer("policy.mean", trunk, architecture.action_size)
+        self._add("policy.log_std", (architecture.action_size,), (aligned(architecture.action_size),))
         #: Floats of the policy; the value function follows. Shared hidden layers belong to the policy.
         self.policy_size = self._offset
         if not architecture.shared:
             trunk = self._add_hidden("value")
         # One output, so the head is a row vector and its product a sum along the last axis.
-        self._add("value.head.weight", (trunk,))
-        self._add("value.head.bias", (1,))
+        self._add("value.head.weight", (trunk,), (aligned(trunk),))
+        self._add("value.head.bias", (1,), (ALIGN,))
         #: D.
         self.size = self._offset
 
     def _add_hidden(self, network: str) -> int:
         width = self.architecture.observation_size
         for index, out in enumerate(self.architecture.hidden):
-            self._add(f"{network}.{index}.weight", (width, out))
-            self._add(f"{network}.{index}.bias", (out,))
+            self._add_layer(f"{network}.{index}", width, out)
             width = out
         return width
 
-    def _add(self, name: str, shape: tuple[int, ...]) -> None:
-        # The input side of a first layer is the observation itself and needs no padding.
-        rows = shape[0] if name.split(".")[1] == "0" or len(shape) == 1 else aligned(shape[0])
-        padded = (aligned(shape[0]),) if len(shape) == 1 else (rows, aligned(shape[1]))
-        if name == "policy.mean.weight" and not self.architecture.hidden:
-            padded = (shape[0], aligned(shape[1]))
-        block = Block(name, shape, padded, self._offset)
-        self.blocks.append(block)
-        self._offset += block.size
+    def _add_layer(self, name: str, width: int, out: int) -> None:
+        # What enters a hidden layer is as wide as the padded layer before; observations are not padded.
+        rows = width if self._is_first(name) else aligned(width)
+        self._add(f"{name}.weight", (width, out), (rows, aligned(out)))
+        self._add(f"{name}.bias", (out,), (aligned(out),))
+
+    def _is_first(self, name: str) -> bool:
+        return name.endswith(".0") or not self.architecture.hidden
+
+    def _add(self, name: str, shape: tuple[int, ...], padded: tuple[int, ...]) -> None:
+        self.blocks.append(Block(name, shape, padded, self._offset))
+        self._offset += self.blocks[-1].size
 
     @cached_property
     def by_name(self) -> Mapping[str, Block]:

@@ -38,9 +38,10 @@ class Networks:
     def __init__(self, architecture: Architecture, device: torch.device | str = "cpu") -> None:
         self.architecture = architecture
         self.layout = Layout(architecture)
-        low, high = np.array(architecture.action_low), np.array(architecture.action_high)
-        self._centre = torch.tensor((high + low) / 2, dtype=torch.float32, device=device)
-        self._half = torch.tensor((high - low) / 2, dtype=torch.float32, device=device)
+        if architecture.mean == "tanh":
+            low, high = np.array(architecture.action_low), np.array(architecture.action_high)
+            self._centre = torch.tensor((high + low) / 2, dtype=torch.float32, device=device)
+            self._half = torch.tensor((high - low) / 2, dtype=torch.float32, device=device)
         self._activate = torch.tanh_ if architecture.activation == "tanh" else torch.relu_
 
     def _hidden(self, w: Weights, x: torch.Tensor, network: str) -> torch.Tensor:

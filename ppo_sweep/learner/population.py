@@ -7,6 +7,7 @@ computes depends on itself alone, to the last bit, whatever its slot and its nei
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ppo_sweep.config import Config
+from ppo_sweep.config import Config, ConfigError
 from ppo_sweep.envs import Environment, EnvSpec, inspect
 from ppo_sweep.learner.batch import make_batch
 from ppo_sweep.learner.diagnostics import EpisodeStatistics, metrics_rows
@@ -104,12 +105,16 @@ class Population:
         self.signature = config.signature
         self.device = torch.device(config.device)
         self.spec = inspect(config.env)
+        faults = self.spec.faults(config)
+        if faults:
+            raise ConfigError(faults)
         self.networks = Networks(architecture_of(config, self.spec), self.device)
         self.layout = self.networks.layout
         self.members: list[Member] = []
         empty = torch.zeros(0, self.layout.size, device=self.device)
         self.params, self.adam_first, self.adam_second = empty, empty.clone(), empty.clone()
         self._normalizers_of([])
+        self.knobs = Knobs.of([], [], [], self.device)
         self.seconds: dict[str, float] = {}
 
     def __len__(self) -> int:
@@ -232,8 +237,9 @@ class Population:
 
     @staticmethod
     def _adapt_beta(member: Member, row: Row) -> None:
-        algo, divergence = member.config.algo, row["kl"]
-        if algo.surrogate == "adaptive_kl" and divergence is not None:
+        algo = member.config.algo
+        if algo.surrogate == "adaptive_kl":
+            divergence = math.inf if row["kl"] is None else row["kl"]  # a row has no infinity
             member.kl_beta = next_kl_beta(
                 member.kl_beta, divergence, algo.kl_target, factor=algo.kl_beta_factor, tolerance=algo.kl_beta_tolerance
             )

@@ -244,7 +244,7 @@ class _Collector:
             member.observations = self.raw[-1, p].copy()
         last = population.observation_normalizer.normalize(self.raw[-1]).astype(np.float32)
         if population.observation_normalizer.rolloutwise:
-            seen = self.raw[1:].swapaxes(0, 1)
+            seen = self.raw[:-1].swapaxes(0, 1)
             population.observation_normalizer.saw_rollout(seen.reshape(seen.shape[0], -1, seen.shape[-1]))
         return Rollout(
             observations=self.observations_t,

@@ -18,8 +18,8 @@ import torch
 from ppo_sweep.learner import gaussian
 from ppo_sweep.learner.batch import Batch, standardized
 from ppo_sweep.learner.knobs import Knobs
+from ppo_sweep.learner.minibatch import Forward, Minibatch, forward
 from ppo_sweep.learner.optimizer import adam_step, bias_corrections, clip_gradients
-from ppo_sweep.learner.surrogates import surrogate_loss, value_loss
 from ppo_sweep.randomness import generator
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ class Progress:
     policy_steps: int = 0
     value_steps: int = 0
     policy_stopped: bool = False
-    #: Sums over steps, in the order POLICY_STATISTICS + VALUE_STATISTICS.
-    sums: list[float] = field(default_factory=lambda: [0.0] * len(POLICY_STATISTICS + VALUE_STATISTICS))
+    #: Sums of POLICY_STATISTICS and VALUE_STATISTICS over the steps taken.
+    sums: dict[str, float] = field(default_factory=lambda: dict.fromkeys(POLICY_STATISTICS + VALUE_STATISTICS, 0.0))
     #: Largest minibatch KL so far (``max_kl_on=minibatch_max``).
     largest_kl: float = -math.inf
     #: Samples of the last epoch begun, in the order its minibatches took them.
@@ -50,9 +50,8 @@ class Progress:
 
     def means(self) -> dict[str, float]:
         """POLICY_STATISTICS over the policy's steps, VALUE_STATISTICS over the value function's."""
-        taken = [self.policy_steps] * len(POLICY_STATISTICS) + [self.value_steps] * len(VALUE_STATISTICS)
-        names = POLICY_STATISTICS + VALUE_STATISTICS
-        return {name: total / max(count, 1) for name, total, count in zip(names, self.sums, taken, strict=True)}
+        taken = dict.fromkeys(POLICY_STATISTICS, self.policy_steps) | dict.fromkeys(VALUE_STATISTICS, self.value_steps)
+        return {name: total / max(taken[name], 1) for name, total in self.sums.items()}
 
 
 def update(population: Population, batch: Batch, members: Sequence[int]) -> dict[int, Progress]:
@@ -67,27 +66,16 @@ def update(population: Population, batch: Batch, members: Sequence[int]) -> dict
     return training.progress
 
 
-@dataclass(frozen=True)
-class _Forward:
-    """One minibatch after its forward pass; ``(n,)`` unless noted."""
-
-    total: torch.Tensor
-    policy: torch.Tensor
-    value: torch.Tensor
-    clipped: torch.Tensor
-    value_clipped: torch.Tensor
-    mean: torch.Tensor  # (n, B, A)
-    log_std: torch.Tensor  # (n, 1, A)
-    log_ratio: torch.Tensor  # (n, B)
-
-
-def _estimates(log_ratio: torch.Tensor, exact: torch.Tensor) -> dict[str, list[float]]:
-    """Every ``kl_estimator`` along the last axis, per member."""
+def kl_estimates(log_ratio: torch.Tensor, exact: torch.Tensor) -> dict[str, list[float]]:
+    """Every ``kl_estimator``, per member, from ``log_ratio (n, B)`` and the exact KL ``(n,)``."""
     return {"exact": exact.tolist(), "k1": gaussian.kl_k1(log_ratio).tolist(), "k3": gaussian.kl_k3(log_ratio).tolist()}
 
 
 class _Training:
-    """The members that still train: compact copies of their parameters, optimiser state, knobs and samples."""
+    """The members that still train: compact copies of their parameters, optimiser state, knobs and samples.
+
+    ``p`` is a member's slot in the population, ``k`` its row among the n that still train: ``rows[k] == p``.
+    """
 
     def __init__(self, population: Population, batch: Batch, members: Sequence[int]) -> None:
         self.population, self.batch = population, batch
@@ -100,7 +88,7 @@ class _Training:
         self.permutations = {
             p: generator(population.members[p].config.seed, "minibatches", population.members[p].iteration) for p in members
         }
-        self.advantages, self.targets = batch.first_advantages, batch.first_targets
+        self.advantages, self.targets = self._batch_standardized(batch.first_advantages), batch.first_targets
         self.rows: list[int] = []
         self._take(list(members))
 
@@ -122,12 +110,13 @@ class _Training:
         self.knobs: Knobs = self.population.knobs.rows(self.index)
         self.penalises = bool(self.knobs.penalised.any())
         self.log_std_old = self.batch.log_std_old[self.index]
-        self.watches_minibatches = any(self._stops(p, "minibatch", "minibatch_max") for p in self.rows)
+        self.watches_minibatches = any(self._watched(p, "minibatch", "minibatch_max") for p in self.rows)
         self.frozen = [k for k, p in enumerate(self.rows) if self.progress[p].policy_stopped]
         # Where a policy may stop before its critic, the two count their Adam steps apart, as two optimisers would.
         self.split = any(algo.max_kl is not None and algo.max_kl_stops == "policy" for algo in algos)
 
-    def _stops(self, p: int, *where: str) -> bool:
+    def _watched(self, p: int, *where: str) -> bool:
+        """Whether the KL of member p is held against its ``max_kl`` at one of these places."""
         algo = self.configs[p].algo
         return algo.max_kl is not None and algo.max_kl_on in where and not self.progress[p].policy_stopped
 
@@ -170,11 +159,15 @@ class _Training:
             advantages, targets = returns.advantages_and_targets(
                 self.networks, self.weights, values, self.knobs.gamma, self.knobs.gae_lambda
             )
-        if len(self.rows) == len(self.advantages):
-            self.advantages, self.targets = advantages, targets
-        else:
-            self.advantages, self.targets = self.advantages.clone(), self.targets.clone()
-            self.advantages[self.index], self.targets[self.index] = advantages, targets
+        # Into tensors of all members, which minibatches are picked from; the collecting critic's own stay as they are.
+        self.advantages, self.targets = self.advantages.clone(), self.targets.clone()
+        self.advantages[self.index], self.targets[self.index] = advantages, targets
+        self.advantages = self._batch_standardized(self.advantages)
+
+    def _batch_standardized(self, advantages: torch.Tensor) -> torch.Tensor:
+        """``advantages (P, M)``, standardised over the batch for members that want it so."""
+        chosen = self.population.knobs.norm_adv_batch
+        return torch.where(chosen[:, None], standardized(advantages), advantages) if chosen.any() else advantages
 
     def run_epoch(self) -> None:
         """One pass over the rollout; afterwards the KL stop and the finiteness of every member are judged."""
@@ -189,89 +182,63 @@ class _Training:
         """Steps on equal minibatches from sample ``start`` on; returns early, at the next sample, if a member stopped."""
         width = min(self.minibatch_size, stop - start)
         count = (stop - start) // width
-        samples = self._gather(start, count, width)
-        taken: list[tuple[torch.Tensor, ...]] = []
-        for k in range(count):
-            minibatch = {name: tensor[k] for name, tensor in samples.items()}
-            forward = self._forward(minibatch)
+        taken: list[dict[str, torch.Tensor]] = []
+        for k, minibatch in enumerate(self._gather(start, count, width)):
+            result = forward(self.networks, self.weights, self.knobs, minibatch, self.penalises)
             if self.watches_minibatches:
-                stopping = self._judge_minibatch(forward, minibatch)
+                stopping = self._judge_minibatch(result, minibatch)
                 if stopping:
                     self._add_statistics(taken)
                     self._stop(stopping)
                     return start + k * width
-            policy_norm, value_norm, clipped = self._step(forward.total)
-            taken.append((forward.policy, forward.clipped, policy_norm, forward.value, forward.value_clipped, value_norm, clipped))
+            norms = self._step(result.total)
+            taken.append(
+                norms
+                | {
+                    "policy_loss": result.policy_loss,
+                    "clip_fraction": result.clip_fraction,
+                    "value_loss": result.value_loss,
+                    "value_clip_fraction": result.value_clip_fraction,
+                }
+            )
         self._add_statistics(taken)
         return start + count * width
 
-    def _gather(self, start: int, count: int, width: int) -> dict[str, torch.Tensor]:
-        """The samples of ``count`` minibatches, each tensor ``(count, n, width, ·)`` and contiguous."""
+    def _gather(self, start: int, count: int, width: int) -> list[Minibatch]:
+        """The next ``count`` minibatches of ``width`` samples; their tensors are contiguous rows of one gathered tensor each."""
         batch = self.batch
         order = np.stack([self.progress[p].order[start : start + count * width] for p in self.rows])
         chosen = torch.from_numpy(order).to(self.index.device).view(len(self.rows), count, width).transpose(0, 1)
         flat = (chosen + (self.index * batch.size)[None, :, None]).reshape(-1)
 
         def pick(tensor: torch.Tensor) -> torch.Tensor:
+            """``(P, M, …)`` → ``(count, n, width, …)``."""
             rows = tensor.reshape(-1, *tensor.shape[2:]).index_select(0, flat)
             return rows.view(count, len(self.rows), width, *tensor.shape[2:])
 
-        advantages = pick(self._batch_advantages())
+        advantages = pick(self.advantages)
         if self.knobs.norm_adv_minibatch.any():
             advantages = torch.where(self.knobs.norm_adv_minibatch[:, None], standardized(advantages), advantages)
-        return {
-            "observations": pick(batch.observations),
-            "actions": pick(batch.actions),
-            "mean_old": pick(batch.mean_old),
-            "log_prob_old": pick(batch.log_prob_old),
-            "value_old": pick(batch.value_old),
-            "advantages": advantages,
-            "targets": pick(self.targets),
-        }
+        picked = zip(
+            pick(batch.observations), pick(batch.actions), pick(batch.mean_old), pick(batch.log_prob_old),
+            pick(batch.value_old), advantages, pick(self.targets), strict=True,
+        )  # fmt: skip
+        return [
+            Minibatch(observations, actions, mean_old, self.log_std_old, log_prob_old, value_old, advantage, target)
+            for observations, actions, mean_old, log_prob_old, value_old, advantage, target in picked
+        ]
 
-    def _batch_advantages(self) -> torch.Tensor:
-        chosen = self.population.knobs.norm_adv_batch
-        return torch.where(chosen[:, None], standardized(self.advantages), self.advantages) if chosen.any() else self.advantages
+    # ------------------------------------------------------------------ gradient steps
 
-    # ------------------------------------------------------------------ one minibatch
-
-    def _forward(self, minibatch: dict[str, torch.Tensor]) -> _Forward:
-        """Losses of one minibatch (PPO eq. 9 with minus signs, and eq. 8's penalty) and what is measured on the way."""
-        knobs = self.knobs
-        mean, value = self.networks.mean_and_value(self.weights, minibatch["observations"])
-        log_std = self.networks.log_std(self.weights)
-        log_ratio = gaussian.log_prob(minibatch["actions"], mean, log_std) - minibatch["log_prob_old"]
-        ratio = torch.exp(log_ratio)
-        policy = surrogate_loss(ratio, minibatch["advantages"], knobs.clip_eps, knobs.clips)
-        critic = value_loss(value, minibatch["value_old"], minibatch["targets"], knobs.vf_clip)
-        total = policy + knobs.vf_coef * critic - knobs.ent_coef * gaussian.entropy(log_std)
-        if self.penalises:
-            total = total + self._penalty(minibatch["mean_old"], mean, log_std)
-        with torch.no_grad():
-            clipped = ((ratio - 1).abs() > knobs.counted_eps[:, None]).float().mean(-1)
-            value_clipped = ((value - minibatch["value_old"]).abs() > knobs.vf_clip[:, None]).float().mean(-1)
-        return _Forward(
-            total, policy.detach(), critic.detach(), clipped, value_clipped, mean.detach(), log_std.detach(), log_ratio.detach()
-        )
-
-    def _penalty(self, mean_old: torch.Tensor, mean: torch.Tensor, log_std: torch.Tensor) -> torch.Tensor:
-        """β · KL(π_old ‖ π) of members that are penalised, 0 for the others, ``(n,)``."""
-        # Members without a penalty enter with π = π_old, so that no gradient of theirs passes an overflow.
-        chosen = self.knobs.penalised[:, None, None]
-        divergence = gaussian.kl(
-            mean_old, self.log_std_old, torch.where(chosen, mean, mean_old), torch.where(chosen, log_std, self.log_std_old)
-        )
-        return torch.where(self.knobs.penalised, self.knobs.kl_beta * divergence.mean(-1), 0.0)
-
-    def _step(self, total: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Descend once; returns gradient norms before clipping and whether something was clipped, each ``(n,)``."""
+    def _step(self, total: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Descend once; gradient norms before clipping, and whether something was clipped, each ``(n,)``."""
         # The sum over members is right here only: no member's loss depends on another's parameters.
         gradients = torch.autograd.grad(total.sum(), self.leaves)
         torch.cat([g.reshape(len(self.rows), -1) for g in gradients], dim=1, out=self.grad)
         policy_size = self.layout.policy_size
         if self.frozen:
             self.grad[self.frozen, :policy_size] = 0.0
-        norms = clip_gradients(self.grad, policy_size, self.knobs.max_grad_norm, self.knobs.joint_clip)
+        policy_norm, value_norm, clipped = clip_gradients(self.grad, policy_size, self.knobs.max_grad_norm, self.knobs.joint_clip)
         for p in self.rows:
             self.progress[p].value_steps += 1
             self.progress[p].policy_steps += not self.progress[p].policy_stopped
@@ -280,8 +247,7 @@ class _Training:
             self._descend(slice(policy_size, self.layout.size), self._total_steps("value_steps"))
         else:
             self._descend(slice(0, self.layout.size), self._total_steps("value_steps"))
-        policy_norm, value_norm, clipped = norms
-        return policy_norm, value_norm, clipped.float()
+        return {"policy_grad_norm": policy_norm, "value_grad_norm": value_norm, "grad_clip_fraction": clipped.float()}
 
     def _total_steps(self, counter: str) -> list[int]:
         """Gradient steps since the run began, this one included."""
@@ -306,32 +272,32 @@ class _Training:
         eps = self.knobs.adam_eps[:, None]
         adam_step(params, grad, self.first[:, part], self.second[:, part], scale[:, :1], scale[:, 1:], eps)
 
-    def _add_statistics(self, taken: list[tuple[torch.Tensor, ...]]) -> None:
+    def _add_statistics(self, taken: list[dict[str, torch.Tensor]]) -> None:
         if not taken:
             return
+        names = POLICY_STATISTICS + VALUE_STATISTICS
         # One tensor (statistic, n, step); summed along its last axis, so that n does not change a bit.
-        table = torch.stack([torch.stack(column, dim=-1) for column in zip(*taken, strict=True)])
-        sums = table.double().sum(-1).tolist()
-        for k, p in enumerate(self.rows):
-            # A stopped policy has no steps to average over; its critic goes on.
-            first = len(POLICY_STATISTICS) if self.progress[p].policy_stopped else 0
-            for s in range(first, len(sums)):
-                self.progress[p].sums[s] += sums[s][k]
+        table = torch.stack([torch.stack([step[name] for step in taken], dim=-1) for name in names])
+        for name, sums in zip(names, table.double().sum(-1).tolist(), strict=True):
+            for p, total in zip(self.rows, sums, strict=True):
+                # A stopped policy has no steps to average over; its critic goes on.
+                if name in VALUE_STATISTICS or not self.progress[p].policy_stopped:
+                    self.progress[p].sums[name] += total
 
     # ------------------------------------------------------------------ stopping
 
-    def _judge_minibatch(self, forward: _Forward, minibatch: dict[str, torch.Tensor]) -> list[int]:
+    def _judge_minibatch(self, result: Forward, minibatch: Minibatch) -> list[int]:
         """Members whose KL on this minibatch stops them at once (``max_kl_on=minibatch``); remembers the largest for the others."""
-        exact = gaussian.kl(minibatch["mean_old"], self.log_std_old, forward.mean, forward.log_std).mean(-1)
-        estimates = _estimates(forward.log_ratio, exact)
+        exact = gaussian.kl(minibatch.mean_old, minibatch.log_std_old, result.mean, result.log_std).mean(-1)
+        measured = kl_estimates(result.log_ratio, exact)
         stopping = []
         for k, p in enumerate(self.rows):
-            algo, progress = self.configs[p].algo, self.progress[p]
-            if self._stops(p, "minibatch", "minibatch_max"):
-                value = estimates[algo.kl_estimator][k]
+            if self._watched(p, "minibatch", "minibatch_max"):
+                algo, progress = self.configs[p].algo, self.progress[p]
+                value = measured[algo.kl_estimator][k]
                 progress.largest_kl = max(progress.largest_kl, value)
                 # "Before each step" still lets every iteration take one.
-                if algo.max_kl_on == "minibatch" and progress.policy_steps > 0 and value > self._max_kl(p):
+                if algo.max_kl_on == "minibatch" and progress.policy_steps > 0 and self._past(p, value):
                     stopping.append(p)
         return stopping
 
@@ -341,22 +307,22 @@ class _Training:
             return
         finite = torch.isfinite(self.params).all(-1).tolist()
         for k, p in enumerate(self.rows):
-            if not finite[k] or not all(map(math.isfinite, self.progress[p].sums)):
+            if not finite[k] or not all(map(math.isfinite, self.progress[p].sums.values())):
                 self.progress[p].failure = f"non-finite {'parameter' if not finite[k] else 'loss'} in epoch {self.progress[p].epochs}"
         self.keep([p for p in self.rows if self.progress[p].failure is None])
-        past = [p for p in self.rows if self._stops(p, "minibatch_max") and self.progress[p].largest_kl > self._max_kl(p)]
-        watching = [p for p in self.rows if self._stops(p, "epoch") and self.progress[p].epochs < self.configs[p].algo.epochs]
+        past = [p for p in self.rows if self._watched(p, "minibatch_max") and self._past(p, self.progress[p].largest_kl)]
+        watching = [p for p in self.rows if self._watched(p, "epoch") and self.progress[p].epochs < self.configs[p].algo.epochs]
         if watching:
             index = torch.tensor([self.rows.index(p) for p in watching], device=self.index.device)
             measured = self._batch_kl(index)
             for k, p in enumerate(watching):
-                if measured[self.configs[p].algo.kl_estimator][k] > self._max_kl(p):
+                if self._past(p, measured[self.configs[p].algo.kl_estimator][k]):
                     past.append(p)
         self._stop(past)
 
-    def _max_kl(self, p: int) -> float:
+    def _past(self, p: int, kl: float) -> bool:
         limit = self.configs[p].algo.max_kl
-        return math.inf if limit is None else limit
+        return limit is not None and kl > limit
 
     @torch.no_grad()
     def _batch_kl(self, index: torch.Tensor) -> dict[str, list[float]]:
@@ -368,10 +334,12 @@ class _Training:
         log_std = self.networks.log_std(weights).contiguous()
         log_ratio = gaussian.log_prob(batch.actions[chosen], mean, log_std) - batch.log_prob_old[chosen]
         exact = gaussian.kl(batch.mean_old[chosen], batch.log_std_old[chosen], mean, log_std).mean(-1)
-        return _estimates(log_ratio, exact)
+        return kl_estimates(log_ratio, exact)
 
     def _stop(self, members: list[int]) -> None:
         """End the update of these members, or of their policies only (``max_kl_stops``)."""
+        if not members:
+            return
         for p in members:
             self.progress[p].policy_stopped = True
         self.keep([p for p in self.rows if p not in members or self.configs[p].algo.max_kl_stops == "policy"])

@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ppo_sweep.config import Config, ConfigError, EnvConfig, Fault
 from ppo_sweep.runs import naming
@@ -23,6 +23,9 @@ from ppo_sweep.sweep.arguments import Arguments
 from ppo_sweep.sweep.composition import CONF, Composer, Composition, overlay
 from ppo_sweep.sweep.draft import Draft
 from ppo_sweep.sweep.overrides import Setting
+
+if TYPE_CHECKING:
+    from ppo_sweep.envs import EnvSpec
 
 #: More runs than this in one command are a slip, not a wish.
 MAX_JOBS = 100_000
@@ -190,7 +193,7 @@ class _Check:
         When something else is wrong already, only environments that the command line itself describes are made, so that
         the answer to a typo does not wait for a simulator to load.
         """
-        specs: dict[str, int] = {}
+        specs: dict[str, EnvSpec | None] = {}
         warnings: dict[str, None] = {}
         for draft in drafts:
             described = any(key.startswith("env.") for key in draft.overrides)
@@ -198,19 +201,22 @@ class _Check:
             if made is None:
                 continue
             if repr(made) not in specs:
-                specs[repr(made)] = self._horizon(made)
-            warnings.update(dict.fromkeys(draft.warnings(specs[repr(made)])))
+                specs[repr(made)] = self._spec(made)
+            spec = specs[repr(made)]
+            if spec is not None and draft.config is not None:
+                self.faults += spec.faults(draft.config)
+                warnings.update(dict.fromkeys(draft.warnings(spec.horizon)))
         return list(warnings)
 
-    def _horizon(self, made: EnvConfig) -> int:
-        """The time limit in agent steps; 0, and a fault, if the environment cannot be used."""
+    def _spec(self, made: EnvConfig) -> EnvSpec | None:
+        """What the environment is; None, and a fault, if it cannot be used."""
         from ppo_sweep import envs  # loads Gymnasium, which most wrong command lines need not wait for
 
         try:
-            return envs.inspect(made).horizon
+            return envs.inspect(made)
         except ConfigError as error:
             self.faults += error.faults
-            return 0
+            return None
 
     def _hydra_argv(self, study: str) -> tuple[str, ...]:
         """The command as Hydra is to see it: no new keys without ``++``, ``env=any`` where implied, the study named."""

@@ -85,7 +85,7 @@ class BonusAtTimeLimit(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.Re
 
 
 # Gymnasium names wrappers by module; "conftest" is the name of every other conftest.py too.
-sys.modules["tiny_environments"] = sys.modules[__name__]
+sys.modules["counting_environments"] = sys.modules[__name__]
 gymnasium.register("Counting-v0", entry_point=Counting, max_episode_steps=10)
 gymnasium.register("Endless-v0", entry_point=Counting)
 gymnasium.register("Forgetful-v0", entry_point=Forgetful, max_episode_steps=10)
@@ -93,7 +93,7 @@ gymnasium.register(
     "Bonus-v0",
     entry_point=Counting,
     max_episode_steps=10,
-    additional_wrappers=(WrapperSpec("BonusAtTimeLimit", "tiny_environments:BonusAtTimeLimit", kwargs={}),),
+    additional_wrappers=(WrapperSpec("BonusAtTimeLimit", "counting_environments:BonusAtTimeLimit", kwargs={}),),
 )
 
 

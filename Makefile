@@ -1,0 +1,93 @@
+# Two commands from a bare checkout: `make demo` and `make test`. `make help` lists the rest.
+
+PYTHON ?= python3
+VENV   ?= .venv
+WORKERS ?= 2
+
+BIN   := $(VENV)/bin
+STAMP := $(VENV)/.installed
+RUN   ?= $(error say which run: make $(firstword $(MAKECMDGOALS)) RUN=results/STUDY/NAME/seed=0)
+
+# Versions of Hydra and Optuna beside the pinned ones that must work, and the tests that can tell.
+MATRIX        := oldest newest
+MATRIX_oldest := 'hydra-core==1.3.8' 'optuna==4.9.*'
+MATRIX_newest := 'hydra-core>=1.4.0rc3,<1.5' 'optuna==5.0.*'
+MATRIX_TESTS  := tests/conf tests/sweep tests/test_packaging.py
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install demo test lint types tests test-slow test-matrix docs format bench eval watch clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP)  ## make .venv and install everything into it (the others do it by themselves)
+
+# torch first and by itself: whichever build of it pip's own settings point to (see README) is the one that stays.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "PPO Sweep needs Python 3.11 or newer, and %s is %s; try make PYTHON=python3.12" % (sys.executable, sys.version.split()[0]))'
+	@echo "Installing into $(VENV); the first time takes a few minutes."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt $$(grep '^torch==' constraints.txt)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(STAMP)  ## train two real runs that differ in one knob (about a minute), and say where to look
+	$(BIN)/python train.py env=pendulum total_steps=150000 algo.max_kl=null
+	$(BIN)/python train.py env=pendulum total_steps=150000 algo.max_kl=0.01
+	@echo
+	@echo "Pendulum twice, without and with a KL stop; each run has a row per iteration in its metrics.csv:"
+	@ls -d results/pendulum/algo.max_kl=*,env=pendulum,total_steps=150000/seed=0
+	@echo "One seed each shows how they differ, not which is better. The commands printed above film them; next, try"
+	@echo "  $(BIN)/python train.py env=hopper algo=clip algo.max_kl=0.02 seed=1"
+
+test: lint types tests  ## lint, types and tests: all that must pass before a commit
+
+lint: $(STAMP)  ## ruff: rules and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)  ## mypy --strict
+	$(BIN)/mypy
+
+tests: $(STAMP)  ## the tests alone
+	$(BIN)/python -m pytest -n $(WORKERS) tests
+
+test-slow: $(STAMP)  ## kills, chaos and long runs
+	$(BIN)/python -m pytest -n $(WORKERS) -m slow tests
+
+test-matrix: $(MATRIX:%=.venv-matrix/%/.installed)  ## config and command line under other versions of Hydra and Optuna
+	@set -e; for name in $(MATRIX); do \
+		.venv-matrix/$$name/bin/python -c 'from importlib.metadata import version as v; print("hydra-core", v("hydra-core"), "with optuna", v("optuna"))'; \
+		.venv-matrix/$$name/bin/python -m pytest -n $(WORKERS) $(MATRIX_TESTS); \
+	done
+
+# Such an environment holds what differs and borrows the rest from $(VENV), which takes seconds.
+.venv-matrix/%/.installed: $(STAMP)
+	rm -rf $(@D)
+	$(BIN)/python -m venv $(@D)
+	@borrowed=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && \
+		own=$$($(@D)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && \
+		echo "import site; site.addsitedir('$$borrowed')" > "$$own/borrowed.pth"
+	$(@D)/bin/python -m pip install --quiet $(MATRIX_$*)
+	@touch $@
+
+docs: $(STAMP)  ## write the pages that are made from the code (docs/knobs.md)
+	$(BIN)/python scripts/knobs.py
+
+format: $(STAMP)  ## format the code and mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(STAMP)  ## how fast it is on this machine, part by part
+	$(BIN)/python scripts/bench.py
+
+eval: $(STAMP)  ## returns of a trained policy: make eval RUN=results/STUDY/NAME/seed=0
+	$(BIN)/python scripts/eval.py '$(RUN)' --episodes 100
+
+watch: $(STAMP)  ## a film of a trained policy: make watch RUN=results/STUDY/NAME/seed=0
+	$(BIN)/python scripts/watch.py '$(RUN)'
+
+clean:  ## remove environments and caches (results stay)
+	rm -rf $(VENV) .venv-matrix .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

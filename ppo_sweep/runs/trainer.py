@@ -1,0 +1,298 @@
+"""The loop: a population on one side, run directories on the other.
+
+``Trainer`` trains any number of runs of one static signature side by side; ``train`` is the same with
+a single run. Between two iterations everything is on disk or can be computed again, so the loop may
+be killed at any instruction.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import monotonic, perf_counter
+from typing import Any
+
+from ppo_sweep.config import Config
+from ppo_sweep.learner.population import Member, Outcome, Population, Row
+from ppo_sweep.learner.rollout import Episode, Failure
+from ppo_sweep.runs.directory import RunDirectory
+from ppo_sweep.runs.errors import StorageError
+from ppo_sweep.runs.evaluation import FINAL_EPISODES, evaluate
+from ppo_sweep.runs.interrupts import Interrupts
+from ppo_sweep.runs.naming import directory_name, job_directory, study_name
+from ppo_sweep.runs.policy import policy_of
+from ppo_sweep.runs.progress import Progress
+from ppo_sweep.runs.score import score
+
+#: Seconds of work that a kill may cost at most, beside ``checkpoint_every`` iterations.
+CHECKPOINT_SECONDS = 60.0
+#: Exit codes by final state; ``stopped`` has its signal's (DESIGN §7).
+EXIT_CODES = {"done": 0, "pruned": 0, "diverged": 3, "failed": 3, "interrupted": 3}
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What came of a run.
+
+    Attributes:
+        directory: its files.
+        state: done, pruned, diverged, failed, stopped, or interrupted (the disk refused).
+        score: null with a ``reason`` where there is none.
+        exit_code: of a process that ran it alone.
+        already: it was finished before; nothing was run.
+    """
+
+    directory: Path
+    state: str
+    score: float | None
+    reason: str | None = None
+    exit_code: int = 0
+    already: bool = False
+
+
+class EvaluationFailed(RuntimeError):
+    """An environment raised while a policy was being evaluated in it."""
+
+
+@dataclass
+class Run:
+    """A run in training: its member in the population and its files."""
+
+    member: Member
+    directory: RunDirectory
+    checkpointed: float
+    latest: Row | None = None
+
+
+class Trainer:
+    """Runs of one static signature in one population.
+
+    Attributes:
+        population: the learner.
+        runs: those in training, in slot order.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.population = Population(config)
+        self.runs: list[Run] = []
+
+    def start(self, directory: RunDirectory) -> RunResult | None:
+        """Give a run the next slot, continuing from its checkpoint; a result if it ends right here."""
+        try:
+            member = self.population.admit(directory.config, directory.state, warn=directory.log)
+        except Exception as error:  # an environment is the user's code; it ends its own run only
+            reason = f"the environment raised {type(error).__name__}: {error}"
+            return _end(directory, Failure("failed", reason, error))
+        run = Run(member, directory, monotonic())
+        self.runs.append(run)
+        # A kill between the last checkpoint and the last file leaves nothing to train.
+        return self._complete(run) if member.finished else None
+
+    def iterate(self) -> list[RunResult]:
+        """One iteration of every run: train, write, evaluate, checkpoint; results of the runs that ended with it."""
+        started = perf_counter()
+        outcomes = self.population.iterate()
+        results = []
+        for run, outcome in zip(list(self.runs), outcomes, strict=True):
+            if outcome.failure is not None:
+                results.append(self._fail(run, outcome.failure))
+                continue
+            try:
+                self._write(run, outcome, started)
+                if run.member.finished:
+                    results.append(self._complete(run))
+            except EvaluationFailed as error:
+                results.append(self._fail(run, Failure("failed", str(error), error.__cause__)))
+            except StorageError as error:
+                results.append(self._abandon(run, error))
+        return results
+
+    def stop(self) -> list[RunResult]:
+        """Checkpoint every run where it stands and let it go; the same command continues it."""
+        results = []
+        for run in list(self.runs):
+            self._checkpoint(run)
+            value, reason = score(run.member.config, run.directory.path)
+            self._leave(run)
+            run.directory.finish("stopped", score=value, reason=reason)
+            results.append(RunResult(run.directory.path, "stopped", value, reason))
+        return results
+
+    def close(self) -> None:
+        """Release environments and locks of whatever is still in training, writing nothing."""
+        for run in list(self.runs):
+            self._leave(run)
+            run.directory.close()
+
+    def _leave(self, run: Run) -> None:
+        self.population.evict(run.member)
+        self.runs.remove(run)
+
+    def _write(self, run: Run, outcome: Outcome, started: float) -> None:
+        """The iteration's rows; then, if due, an evaluation and a checkpoint, which covers them."""
+        writing = perf_counter()
+        member, directory, config = run.member, run.directory, run.member.config
+        assert outcome.row is not None
+        run.latest = outcome.row
+        directory.append_episodes([_episode_row(episode) for episode in outcome.episodes])
+        directory.append_metrics(outcome.row)
+        done = member.iteration - 1
+        if config.eval.every and done % config.eval.every == 0 and not member.finished:
+            self._evaluate(run, config.eval.episodes)
+        if done % config.checkpoint_every == 0 or member.finished or monotonic() - run.checkpointed > CHECKPOINT_SECONDS:
+            self._checkpoint(run)
+        now = perf_counter()
+        parts = {name: seconds for name, seconds in self.population.seconds.items() if name != "total"}
+        members = len(self.population)
+        steps_per_s = members * config.steps_per_iteration / (now - started)
+        directory.append_timing(
+            {"iteration": done, "env_steps": member.env_steps, "seconds": now - started, "members": members}
+            | parts | {"write": now - writing, "steps_per_s": steps_per_s}
+        )  # fmt: skip
+        directory.update_status(iteration=done, env_steps=member.env_steps)
+
+    def _evaluate(self, run: Run, episodes: int) -> None:
+        config = run.member.config
+        policy = policy_of(self.population, run.member)
+        modes = ("deterministic", "sampled") if config.eval.mode == "both" else (config.eval.mode,)
+        for mode in modes:
+            try:
+                result = evaluate(policy, episodes=episodes, seed=config.seed, mode=mode, warn=run.directory.log)
+            except Exception as error:  # an environment is the user's code; it ends its own run only
+                raise EvaluationFailed(f"an environment raised {type(error).__name__} in evaluation: {error}") from error
+            run.directory.append_evaluations([result.row(run.member.env_steps)])
+
+    def _checkpoint(self, run: Run) -> None:
+        run.directory.checkpoint(self.population.state_of(run.member))
+        run.checkpointed = monotonic()
+
+    def _complete(self, run: Run) -> RunResult:
+        """The budget is spent: last evaluation, policy, score."""
+        config, directory = run.member.config, run.directory
+        if config.eval.every or config.score == "eval":
+            self._evaluate(run, FINAL_EPISODES)
+        self._save_policy(run)
+        value, reason = score(config, directory.path)
+        self._leave(run)
+        directory.finish("done", score=value, reason=reason)
+        return RunResult(directory.path, "done", value, reason)
+
+    def _fail(self, run: Run, failure: Failure) -> RunResult:
+        if failure.state == "diverged":
+            self._save_policy(run)  # that of the iteration's start
+        self._leave(run)
+        return _end(run.directory, failure)
+
+    def _abandon(self, run: Run, error: StorageError) -> RunResult:
+        """The disk refused this run's files; what they hold is intact and reads ``interrupted``."""
+        if run in self.runs:
+            self._leave(run)
+        run.directory.close()
+        return RunResult(run.directory.path, "interrupted", None, str(error), EXIT_CODES["interrupted"])
+
+    def _save_policy(self, run: Run) -> None:
+        policy = policy_of(self.population, run.member)
+        run.directory.save_policy(policy.arrays(), policy.header())
+
+
+def _end(directory: RunDirectory, failure: Failure) -> RunResult:
+    """Close the files of a run that diverged or failed; its score is null (PROTOCOL: reports substitute)."""
+    error = None
+    if failure.exception is not None:
+        error = "".join(traceback.format_exception(failure.exception))
+    directory.log(f"{failure.state}: {failure.reason}\n{error or ''}".rstrip())
+    directory.finish("diverged" if failure.state == "diverged" else "failed", score=None, reason=failure.reason, error=error)
+    return RunResult(directory.path, failure.state, None, failure.reason, EXIT_CODES[failure.state])
+
+
+def _episode_row(episode: Episode) -> dict[str, float | int | bool]:
+    return {
+        "env_steps": episode.env_steps,
+        "env": episode.env,
+        "return": episode.ret,
+        "length": episode.length,
+        "terminated": episode.terminated,
+        "final_reward": episode.final_reward,
+        "partial": episode.partial,
+    }
+
+
+def default_directory(config: Config) -> Path:
+    """Where a run started from Python is kept: named after the knobs that differ from the typed defaults."""
+    changed = {key: value for key, value in _flat(config).items() if _flat(Config())[key] != value}
+    study = directory_name(config.study) if config.study else study_name([config.env.id])
+    return Path(config.results) / study / job_directory(changed, config.seed)
+
+
+def _flat(config: Config) -> dict[str, Any]:
+    return {key: value for key, _, value in config.walk()}
+
+
+def train(
+    config: Config | Mapping[str, Any],
+    directory: str | Path | None = None,
+    *,
+    overrides: Sequence[str] = (),
+    console: bool = True,
+) -> RunResult:
+    """Train one run to its end, or continue it; a population of one.
+
+    Args:
+        config: a :class:`Config`, or nested plain values for :meth:`Config.from_dict`.
+        directory: where its files go; default: ``results/<study>/<run>/seed=<n>``.
+        overrides: what was typed, kept beside the run for people.
+        console: show progress on standard output.
+
+    Raises:
+        ConfigError: if the configuration is wrong.
+        DirectoryBusy, DirectoryMismatch: if the directory is in use or of another configuration.
+        StorageError: if the disk refuses.
+    """
+    config = config if isinstance(config, Config) else Config.from_dict(config)
+    path = Path(directory) if directory is not None else default_directory(config)
+    trainer = Trainer(config)
+    run_directory = RunDirectory.open(config, path, overrides=overrides)
+    if run_directory.finished is not None:
+        status = run_directory.finished
+        return RunResult(path, status.state, status.score, status.reason, EXIT_CODES.get(status.state, 0), already=True)
+    try:
+        with Interrupts() as interrupts:
+            ended = trainer.start(run_directory)
+            if ended is not None:
+                return ended
+            [run] = trainer.runs
+            with _progress(run, trainer) if console else nullcontext() as progress:
+                while True:
+                    results = trainer.iterate()
+                    _show(progress, run, trainer)
+                    if results:
+                        return results[0]
+                    if interrupts.received is not None:
+                        [stopped] = trainer.stop()
+                        return replace(stopped, exit_code=interrupts.exit_code)
+    finally:
+        trainer.close()
+        run_directory.close()
+
+
+@contextmanager
+def _progress(run: Run, trainer: Trainer) -> Iterator[Progress]:
+    config, spec = run.member.config, trainer.population.spec
+    lines = [
+        f"{config.env.id}: observations ({spec.observation_size},), actions ({spec.action_size},), horizon {spec.horizon}",
+        f"results in {run.directory.path}",
+    ]
+    total = config.iterations * config.steps_per_iteration
+    with Progress(total_steps=total, title=f"{config.env.id} seed {config.seed}", lines=lines) as progress:
+        for note in run.directory.notes:
+            progress.note(note)
+        yield progress
+
+
+def _show(progress: Progress | None, run: Run, trainer: Trainer) -> None:
+    if progress is not None and run.latest is not None:
+        steps_per_s = run.member.config.steps_per_iteration / trainer.population.seconds["total"]
+        progress.update(run.member.env_steps, run.latest, steps_per_s)
