@@ -113,9 +113,12 @@ class AlgoConfig:
         source="37 details (auxiliary)", example=0.02, member=True,
     )  # fmt: skip
     max_kl_on: str = _knob(
-        "epoch", "where the KL is measured: whole batch after each epoch, minibatch before each step, largest minibatch so far",
-        choices=("epoch", "minibatch", "minibatch_max"), member=True,
-    )  # fmt: skip
+        "epoch",
+        "where the KL is measured: the whole batch after each epoch; each minibatch before its step, stopping at once; "
+        "after each epoch the largest minibatch so far, or the last one",
+        choices=("epoch", "minibatch", "minibatch_max", "minibatch_last"),
+        member=True,
+    )
     max_kl_stops: str = _knob("both", "what stops: policy and critic, or the policy only", choices=("both", "policy"), member=True)
     kl_estimator: str = _knob(
         "exact", "how the KL of the stop is measured: exact, k1 = mean(log π_old − log π), k3 = mean((r − 1) − log r)",
@@ -228,9 +231,9 @@ class EnvConfig:
 class EvalConfig:
     """Evaluation beside training: frozen normalisers, raw rewards, own environments."""
 
-    every: int = _knob(0, "evaluate every so many iterations; 0 = off", unit="iterations", low=0)
-    episodes: int = _knob(10, "episodes per evaluation (the last one has 100)", low=1)
-    mode: str = _knob("deterministic", "mean action, sampled action, or both", choices=("deterministic", "sampled", "both"))
+    every: int = _knob(0, "evaluate every so many iterations; 0 = off", unit="iterations", low=0, member=True)
+    episodes: int = _knob(10, "episodes per evaluation (the last one has 100)", low=1, member=True)
+    mode: str = _knob("deterministic", "mean action, sampled action, or both", choices=("deterministic", "sampled", "both"), member=True)
 
 
 @dataclass(frozen=True)
@@ -280,7 +283,7 @@ class Config:
     def signature(self) -> tuple[tuple[str, Any], ...]:
         """What fixes tensor shapes and the loop; members of one population share it."""
         rows = ((key, value) for key, knob, value in self.walk() if not knob.member)
-        return tuple((k, json.dumps(v, sort_keys=True)) for k, v in rows if not k.startswith("eval."))
+        return tuple((key, json.dumps(value, sort_keys=True)) for key, value in rows)
 
     @cached_property
     def hash(self) -> str:

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 POLICY_STATISTICS = ("policy_loss", "clip_fraction", "policy_grad_norm")
 VALUE_STATISTICS = ("value_loss", "value_clip_fraction", "value_grad_norm", "grad_clip_fraction")
 
+#: ``max_kl_on`` choices that need the KL of every minibatch.
+MINIBATCH_STOPS = ("minibatch", "minibatch_max", "minibatch_last")
+
 
 @dataclass
 class Progress:
@@ -42,8 +45,9 @@ class Progress:
     policy_stopped: bool = False
     #: Sums of POLICY_STATISTICS and VALUE_STATISTICS over the steps taken.
     sums: dict[str, float] = field(default_factory=lambda: dict.fromkeys(POLICY_STATISTICS + VALUE_STATISTICS, 0.0))
-    #: Largest minibatch KL so far (``max_kl_on=minibatch_max``).
+    #: Largest minibatch KL so far, and that of the last one (``max_kl_on=minibatch_max``, ``minibatch_last``).
     largest_kl: float = -math.inf
+    last_kl: float = -math.inf
     #: Samples of the last epoch begun, in the order its minibatches took them.
     order: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     failure: str | None = None
@@ -110,7 +114,7 @@ class _Training:
         self.knobs: Knobs = self.population.knobs.rows(self.index)
         self.penalises = bool(self.knobs.penalised.any())
         self.log_std_old = self.batch.log_std_old[self.index]
-        self.watches_minibatches = any(self._watched(p, "minibatch", "minibatch_max") for p in self.rows)
+        self.watches_minibatches = any(self._watched(p, *MINIBATCH_STOPS) for p in self.rows)
         self.frozen = [k for k, p in enumerate(self.rows) if self.progress[p].policy_stopped]
         # Where a policy may stop before its critic, the two count their Adam steps apart, as two optimisers would.
         self.split = any(algo.max_kl is not None and algo.max_kl_stops == "policy" for algo in algos)
@@ -287,15 +291,15 @@ class _Training:
     # ------------------------------------------------------------------ stopping
 
     def _judge_minibatch(self, result: Forward, minibatch: Minibatch) -> list[int]:
-        """Members whose KL on this minibatch stops them at once (``max_kl_on=minibatch``); remembers the largest for the others."""
+        """Members whose KL on this minibatch stops them at once (``max_kl_on=minibatch``); remembers the largest and the last."""
         exact = gaussian.kl(minibatch.mean_old, minibatch.log_std_old, result.mean, result.log_std).mean(-1)
         measured = kl_estimates(result.log_ratio, exact)
         stopping = []
         for k, p in enumerate(self.rows):
-            if self._watched(p, "minibatch", "minibatch_max"):
+            if self._watched(p, *MINIBATCH_STOPS):
                 algo, progress = self.configs[p].algo, self.progress[p]
                 value = measured[algo.kl_estimator][k]
-                progress.largest_kl = max(progress.largest_kl, value)
+                progress.largest_kl, progress.last_kl = max(progress.largest_kl, value), value
                 # "Before each step" still lets every iteration take one.
                 if algo.max_kl_on == "minibatch" and progress.policy_steps > 0 and self._past(p, value):
                     stopping.append(p)
@@ -311,6 +315,7 @@ class _Training:
                 self.progress[p].failure = f"non-finite {'parameter' if not finite[k] else 'loss'} in epoch {self.progress[p].epochs}"
         self.keep([p for p in self.rows if self.progress[p].failure is None])
         past = [p for p in self.rows if self._watched(p, "minibatch_max") and self._past(p, self.progress[p].largest_kl)]
+        past += [p for p in self.rows if self._watched(p, "minibatch_last") and self._past(p, self.progress[p].last_kl)]
         watching = [p for p in self.rows if self._watched(p, "epoch") and self.progress[p].epochs < self.configs[p].algo.epochs]
         if watching:
             index = torch.tensor([self.rows.index(p) for p in watching], device=self.index.device)

@@ -314,7 +314,7 @@ class SlowMember:
         algo, done = self.algo, Update()
         rng = generator(self.config.seed, "minibatches", self.iteration)
         advantage, target = first_advantage, first_target
-        policy_stopped, largest = False, -math.inf
+        policy_stopped, largest, last = False, -math.inf, -math.inf
         limit = math.inf if algo.max_kl is None else algo.max_kl
         for epoch in range(algo.epochs):
             if algo.recompute_adv and epoch > 0:
@@ -326,13 +326,13 @@ class SlowMember:
                 chosen = done.order[k : k + algo.minibatch_size]
                 estimate = 0.0 if algo.max_kl is None else self._kl(chosen)
                 if not policy_stopped:
-                    largest = max(largest, estimate)
+                    largest, last = max(largest, estimate), estimate
                 if algo.max_kl_on == "minibatch" and done.policy["policy_loss"] and estimate > limit:
                     if algo.max_kl_stops == "both":
                         return done
                     policy_stopped = True
                 self._step(chosen, scaled[chosen], target[chosen], policy_stopped, done)
-            over = largest if algo.max_kl_on == "minibatch_max" else -math.inf
+            over = {"minibatch_max": largest, "minibatch_last": last}.get(algo.max_kl_on, -math.inf)
             if algo.max_kl is not None and algo.max_kl_on == "epoch":
                 over = self._kl(np.arange(len(advantage)))
             if over > limit:

@@ -41,7 +41,8 @@ SURROGATES: list[dict[str, Any]] = [
 STOPS: list[dict[str, Any]] = [
     {"algo.max_kl": limit, "algo.max_kl_on": on, "algo.max_kl_stops": stops, "algo.kl_estimator": estimator,
      "algo.lr": 3e-3, "algo.lr_end": 1.0, "algo.surrogate": surrogate}
-    for on, limit, surrogate in (("epoch", 3e-3, "clip"), ("minibatch", 2e-3, "none"), ("minibatch_max", 3e-3, "clip"))
+    for on, limit, surrogate in (("epoch", 3e-3, "clip"), ("minibatch", 2e-3, "none"), ("minibatch_max", 3e-3, "clip"),
+                              ("minibatch_last", 3e-3, "clip"))
     for stops in ("both", "policy")
     for estimator in ("exact", "k1", "k3")
 ]  # fmt: skip
