@@ -41,7 +41,8 @@ class Policy:
         row = torch.from_numpy(self._networks.layout.pack(self.parameters))[None]
         self._weights = self._networks.layout.views(row)
         #: σ, ``(A,)``.
-        self.std = np.exp(self.parameters["policy.log_std"])
+        with np.errstate(over="ignore"):  # of a diverged member; it has a mean all the same
+            self.std = np.exp(self.parameters["policy.log_std"])
         self._normalizer = ObservationNormalizer([config.algo], architecture.observation_size)
         for name in RunningMoments.FIELDS:
             setattr(self._normalizer.moments, name, self.moments[name][None])

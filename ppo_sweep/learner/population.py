@@ -127,11 +127,15 @@ class Population:
 
         Raises:
             ValueError: if its static signature is another.
+            StateMismatch: if ``state`` is not one of such a member.
+            ReplayDiverged: if the recorded actions lead to another state than they did.
             Exception: whatever its environment raises while it is made, reset or replayed.
         """
         if config.signature != self.signature:
             differing = [a[0] for a, b in zip(config.signature, self.signature, strict=True) if a != b]
             raise ValueError(f"not the population's signature: {', '.join(differing)} differ")
+        if state is not None:
+            self._check_state(config, state)
         environments = self._environments(config, warn)
         member = Member(config, environments, np.empty((0, 0)), kl_beta=config.algo.kl_beta)
         try:
@@ -268,6 +272,7 @@ class Population:
             "episode_index": np.array([e.episode for e in member.environments], np.int64),
             "episode_steps": np.array([len(e.actions) for e in member.environments], np.int64),
             "actions": np.concatenate([e.actions for e in member.environments]),
+            "observations": member.observations.copy(),
         }
         arrays |= {name: copy[p].copy() for name, copy in self._normalizer_copies().items()}
         arrays |= member.statistics.arrays()
@@ -278,6 +283,27 @@ class Population:
             "kl_beta": member.kl_beta,
         }
         return MemberState(arrays, scalars | member.statistics.scalars())
+
+    def _check_state(self, config: Config, state: MemberState) -> None:
+        """Names and shapes of a state, before anything is made of it.
+
+        Raises:
+            StateMismatch: with tensor, expected and found.
+        """
+        n, o, a, d = config.algo.n_envs, self.spec.observation_size, self.spec.action_size, self.layout.size
+        steps = int(state.arrays["episode_steps"].sum()) if "episode_steps" in state.arrays else 0
+        moments: dict[str, tuple[int | None, ...]] = {"observation_mean": (o,), "observation_m2": (o,), "observation_count": (1,)}
+        moments |= {"reward_mean": (1,), "reward_m2": (1,), "reward_count": (1,), "reward_acc": (n,)}
+        shapes: dict[str, tuple[int | None, ...]] = dict.fromkeys(("params", "adam_first", "adam_second"), (d,))
+        shapes |= {"episode_index": (n,), "episode_steps": (n,), "actions": (steps, a), "observations": (n, o)} | moments
+        shapes |= {"last_returns": (None,), "last_lengths": (None,)}
+        for name, shape in shapes.items():
+            found = state.arrays[name].shape if name in state.arrays else None
+            if found is None or len(found) != len(shape) or any(want not in (None, got) for want, got in zip(shape, found, strict=True)):
+                raise StateMismatch(f"tensor {name}: expected shape {shape}, found {found or 'none'}")
+        missing = {"iteration", "policy_steps", "value_steps", "kl_beta", "episodes", "return_total"} - state.scalars.keys()
+        if missing:
+            raise StateMismatch(f"scalar {min(missing)}: expected a number, found none")
 
     def _restore(self, p: int, state: MemberState) -> None:
         member, arrays, scalars = self.members[p], state.arrays, state.scalars
@@ -290,10 +316,25 @@ class Population:
         member.statistics = EpisodeStatistics.restored(arrays, scalars)
 
 
+class StateMismatch(ValueError):
+    """A state that is not one of this configuration's: another version of this code wrote it."""
+
+
+class ReplayDiverged(RuntimeError):
+    """The recorded actions lead to another state than they did: the run cannot be continued as it was."""
+
+
 def _replay(environments: list[Environment], state: MemberState) -> npt.NDArray[np.float64]:
     """Bring every environment to where it was; the current observations ``(N, O)``."""
     episodes, steps, actions = (state.arrays[name] for name in ("episode_index", "episode_steps", "actions"))
     ends = np.cumsum(steps)
-    return np.stack(
+    current = np.stack(
         [environment.replay(int(episodes[i]), actions[ends[i] - steps[i] : ends[i]]) for i, environment in enumerate(environments)]
     )
+    different = np.flatnonzero((current != state.arrays["observations"]).any(1))
+    if len(different):
+        raise ReplayDiverged(
+            f"environment {different[0]} is in another state after the same {steps[different[0]]} actions: it is not deterministic, "
+            "or it, the simulator or the machine is not that of the first time; force=true starts anew"
+        )
+    return current

@@ -122,6 +122,7 @@ class RunDirectory:
         """Progress for people; reaches the disk at most once a second, without fsync."""
         self._status = replace(self._status, iteration=iteration, env_steps=env_steps, score=score)
         if time.monotonic() - self._status_written >= _STATUS_SECONDS:
+            self._check_held()
             self._write_status(durably=False)
 
     def checkpoint(self, state: MemberState) -> None:
@@ -131,6 +132,7 @@ class RunDirectory:
             StorageError: the disk refused; the checkpoint before is still whole.
             TypeError: the state holds something else than plain arrays and scalars.
         """
+        self._check_held()
         for table in self._tables.values():
             table.synchronise()
         progress = Progress(
@@ -153,6 +155,7 @@ class RunDirectory:
         Raises:
             StorageError, TypeError: as :meth:`checkpoint`.
         """
+        self._check_held()
         tensors.write_pair(self.path, "policy", arrays, header, "policy")
 
     def log(self, message: str) -> None:
@@ -175,6 +178,7 @@ class RunDirectory:
             StorageError: the run then reads ``interrupted``, and the same command finishes it.
         """
         try:
+            self._check_held()
             for table in self._tables.values():
                 table.synchronise()
             self._status = replace(self._status, state=state, score=score, reason=reason, error=error)
@@ -195,6 +199,11 @@ class RunDirectory:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+    def _check_held(self) -> None:
+        """Everything but the tables is written by path; make sure that the path is still this run's."""
+        if self._lock is not None:
+            self._lock.check_held()
 
     def _start(self) -> None:
         """With the lock held: bring every file to the newest good checkpoint, or to nothing."""

@@ -47,6 +47,21 @@ class RunLock:
             started = time.strftime("%Y-%m-%d %H:%M:%S")
             os.pwrite(self._descriptor, strict_json.encode({"pid": os.getpid(), "host": socket.gethostname(), "since": started}), 0)
 
+    def check_held(self) -> None:
+        """Look whether the directory at this path is still the one that was locked.
+
+        Raises:
+            StorageError: it was moved away, removed or replaced; what is there now is somebody else's.
+        """
+        if _same_file(self._descriptor, self._path):
+            return
+        if not self._path.parent.exists():
+            raise StorageError(f"cannot write {self._path.parent}: it was removed while the run wrote it; the same command starts anew")
+        raise StorageError(
+            f"cannot write {self._path.parent}: it is not the directory that this run began in, which was moved away or replaced; "
+            "what was written is where it was moved to, and the same command starts or continues what is here now"
+        )
+
     def release(self) -> None:
         """Let go; a second time does nothing."""
         if self._descriptor >= 0:

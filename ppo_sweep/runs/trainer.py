@@ -8,15 +8,16 @@ be killed at any instruction.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
 
 from ppo_sweep.config import Config
-from ppo_sweep.learner.population import Member, Outcome, Population, Row
+from ppo_sweep.learner.population import Member, Outcome, Population, ReplayDiverged, Row, StateMismatch
 from ppo_sweep.learner.rollout import Episode, Failure
 from ppo_sweep.runs.directory import RunDirectory
 from ppo_sweep.runs.errors import StorageError
@@ -83,43 +84,58 @@ class Trainer:
         """Give a run the next slot, continuing from its checkpoint; a result if it ends right here."""
         try:
             member = self.population.admit(directory.config, directory.state, warn=directory.log)
+        except StateMismatch as error:
+            message = (
+                f"{directory.path / 'checkpoint'}: {error}: another version wrote it; continue with that one, or force=true starts anew"
+            )
+            return _abandoned(directory, StorageError(message))
+        except ReplayDiverged as error:
+            return _end(directory, Failure("failed", str(error)))
         except Exception as error:  # an environment is the user's code; it ends its own run only
-            reason = f"the environment raised {type(error).__name__}: {error}"
-            return _end(directory, Failure("failed", reason, error))
+            return _end(directory, Failure("failed", f"the environment raised {type(error).__name__}: {error}", error))
         run = Run(member, directory, monotonic())
         self.runs.append(run)
         # A kill between the last checkpoint and the last file leaves nothing to train.
-        return self._complete(run) if member.finished else None
+        return self._guarded(run, lambda: self._complete(run)) if member.finished else None
 
     def iterate(self) -> list[RunResult]:
         """One iteration of every run: train, write, evaluate, checkpoint; results of the runs that ended with it."""
         started = perf_counter()
         outcomes = self.population.iterate()
-        results = []
-        for run, outcome in zip(list(self.runs), outcomes, strict=True):
-            if outcome.failure is not None:
-                results.append(self._fail(run, outcome.failure))
-                continue
-            try:
-                self._write(run, outcome, started)
-                if run.member.finished:
-                    results.append(self._complete(run))
-            except EvaluationFailed as error:
-                results.append(self._fail(run, Failure("failed", str(error), error.__cause__)))
-            except StorageError as error:
-                results.append(self._abandon(run, error))
-        return results
+        ended = [
+            self._guarded(run, partial(self._follow, run, outcome, started)) for run, outcome in zip(list(self.runs), outcomes, strict=True)
+        ]
+        return [result for result in ended if result is not None]
 
     def stop(self) -> list[RunResult]:
         """Checkpoint every run where it stands and let it go; the same command continues it."""
-        results = []
-        for run in list(self.runs):
-            self._checkpoint(run)
-            value, reason = score(run.member.config, run.directory.path)
-            self._leave(run)
-            run.directory.finish("stopped", score=value, reason=reason)
-            results.append(RunResult(run.directory.path, "stopped", value, reason))
-        return results
+        ended = [self._guarded(run, partial(self._stop, run)) for run in list(self.runs)]
+        return [result for result in ended if result is not None]
+
+    def _guarded(self, run: Run, action: Callable[[], RunResult | None]) -> RunResult | None:
+        """What came of ``action``; trouble with a run's environment or files ends that run and no other."""
+        try:
+            try:
+                return action()
+            except EvaluationFailed as error:
+                return self._fail(run, Failure("failed", str(error), error.__cause__))
+        except StorageError as error:
+            if run in self.runs:
+                self._leave(run)
+            return _abandoned(run.directory, error)
+
+    def _follow(self, run: Run, outcome: Outcome, started: float) -> RunResult | None:
+        if outcome.failure is not None:
+            return self._fail(run, outcome.failure)
+        self._write(run, outcome, started)
+        return self._complete(run) if run.member.finished else None
+
+    def _stop(self, run: Run) -> RunResult:
+        self._checkpoint(run)
+        value, reason = score(run.member.config, run.directory.path)
+        self._leave(run)
+        run.directory.finish("stopped", score=value, reason=reason)
+        return RunResult(run.directory.path, "stopped", value, reason)
 
     def close(self) -> None:
         """Release environments and locks of whatever is still in training, writing nothing."""
@@ -186,16 +202,16 @@ class Trainer:
         self._leave(run)
         return _end(run.directory, failure)
 
-    def _abandon(self, run: Run, error: StorageError) -> RunResult:
-        """The disk refused this run's files; what they hold is intact and reads ``interrupted``."""
-        if run in self.runs:
-            self._leave(run)
-        run.directory.close()
-        return RunResult(run.directory.path, "interrupted", None, str(error), EXIT_CODES["interrupted"])
-
     def _save_policy(self, run: Run) -> None:
         policy = policy_of(self.population, run.member)
         run.directory.save_policy(policy.arrays(), policy.header())
+
+
+def _abandoned(directory: RunDirectory, error: StorageError) -> RunResult:
+    """The disk refused a run's files, or they are not what was written; what they hold is left as it is."""
+    directory.log(f"interrupted: {error}")
+    directory.close()
+    return RunResult(directory.path, "interrupted", None, str(error), EXIT_CODES["interrupted"])
 
 
 def _end(directory: RunDirectory, failure: Failure) -> RunResult:
@@ -253,26 +269,31 @@ def train(
     """
     config = config if isinstance(config, Config) else Config.from_dict(config)
     path = Path(directory) if directory is not None else default_directory(config)
+    with Interrupts() as interrupts:
+        result = _train(config, path, overrides, console, interrupts)
+    # A signal in a run's last moments lets it end, but whoever goes on to another run must hear of it.
+    return replace(result, exit_code=interrupts.exit_code) if interrupts.received else result
+
+
+def _train(config: Config, path: Path, overrides: Sequence[str], console: bool, interrupts: Interrupts) -> RunResult:
     trainer = Trainer(config)
     run_directory = RunDirectory.open(config, path, overrides=overrides)
     if run_directory.finished is not None:
         status = run_directory.finished
         return RunResult(path, status.state, status.score, status.reason, EXIT_CODES.get(status.state, 0), already=True)
     try:
-        with Interrupts() as interrupts:
-            ended = trainer.start(run_directory)
-            if ended is not None:
-                return ended
-            [run] = trainer.runs
-            with _progress(run, trainer) if console else nullcontext() as progress:
-                while True:
-                    results = trainer.iterate()
-                    _show(progress, run, trainer)
-                    if results:
-                        return results[0]
-                    if interrupts.received is not None:
-                        [stopped] = trainer.stop()
-                        return replace(stopped, exit_code=interrupts.exit_code)
+        ended = trainer.start(run_directory)
+        if ended is not None:
+            return ended
+        [run] = trainer.runs
+        with _progress(run, trainer) if console else nullcontext() as progress:
+            while True:
+                results = trainer.iterate()
+                _show(progress, run, trainer)
+                if not results and interrupts.received is not None:
+                    results = trainer.stop()
+                if results:
+                    return results[0]
     finally:
         trainer.close()
         run_directory.close()

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from ppo_sweep.config import Config
-from ppo_sweep.runs.directory import read_status
+from ppo_sweep.envs import Environment
+from ppo_sweep.runs.directory import RunDirectory, read_status
 from ppo_sweep.runs.errors import DirectoryBusy
-from ppo_sweep.runs.fault_points import APPENDED, FAULT_POINTS
-from ppo_sweep.runs.trainer import train
+from ppo_sweep.runs.fault_points import APPENDED, FAULT_POINTS, arm
+from ppo_sweep.runs.trainer import Trainer, train
 from tests.runs.training_processes import assert_same_bytes, rows, start, train_to_the_end
 
 CONFIG = Config().replace(
@@ -89,6 +90,92 @@ def test_a_second_writer_is_told_who_holds_the_run(undisturbed: Path, tmp_path: 
     process.join(60)
     assert process.exitcode == 0
     assert_same_bytes(undisturbed, tmp_path / "run")
+
+
+def test_a_directory_moved_away_under_a_run_is_not_mistaken_for_the_one_that_took_its_place(undisturbed: Path, tmp_path: Path) -> None:
+    first = start(CONFIG, tmp_path / "run")
+    wait_for(tmp_path / "run", 3)
+    assert first.pid is not None
+    os.kill(first.pid, signal.SIGSTOP)
+    (tmp_path / "run").rename(tmp_path / "aside")
+    second = start(CONFIG, tmp_path / "run")
+    wait_for(tmp_path / "run", 3)
+    assert second.pid is not None
+    os.kill(second.pid, signal.SIGSTOP)
+    os.kill(first.pid, signal.SIGCONT)
+    first.join(60)
+    assert first.exitcode == 3
+    os.kill(second.pid, signal.SIGCONT)
+    second.join(60)
+    assert second.exitcode == 0
+    assert_same_bytes(undisturbed, tmp_path / "run")
+    assert train_to_the_end(CONFIG, tmp_path / "aside") == 0
+    assert_same_bytes(undisturbed, tmp_path / "aside")
+
+
+def test_a_signal_during_the_last_evaluation_is_in_the_exit_code(undisturbed: Path, tmp_path: Path) -> None:
+    process = start(CONFIG, tmp_path / "run")
+    wait_for(tmp_path / "run", 12)
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGTERM)  # 100 episodes are being played
+    process.join(60)
+    assert process.exitcode == 143
+    assert train_to_the_end(CONFIG, tmp_path / "run") == 0
+    assert_same_bytes(undisturbed, tmp_path / "run")
+
+
+@pytest.mark.parametrize("ending", ["stop", "diverge", "go on"])
+def test_trouble_with_one_runs_disk_leaves_its_neighbours_alone(ending: str, tmp_path: Path) -> None:
+    trainer = Trainer(CONFIG)
+    for seed in range(3):
+        trainer.start(RunDirectory.open(CONFIG.replace(seed=seed), tmp_path / str(seed)))
+    trainer.iterate()
+    if ending == "diverge":
+        population = trainer.population
+        population.layout.views(population.params)["policy.log_std"][0] = 1000.0
+    arm(
+        {"stop": "enospc@checkpoint.tensors.write.middle", "diverge": "enospc@policy.tensors.write.middle"}.get(
+            ending, "enospc@metrics.write.middle"
+        )
+    )
+    try:
+        results = trainer.stop() if ending == "stop" else trainer.iterate()
+    finally:
+        arm("")
+    assert [result.state for result in results] == ["interrupted", "stopped", "stopped"][: len(results)]
+    assert "No space left" in str(results[0].reason)
+    while trainer.runs:
+        results += trainer.iterate()
+    trainer.close()
+    assert [read_status(tmp_path / str(seed)).state for seed in (1, 2)] == ["stopped" if ending == "stop" else "done"] * 2
+    assert read_status(tmp_path / "0").state == "interrupted"
+    assert train(CONFIG, tmp_path / "0", console=False).state == "done"
+
+
+def test_an_environment_that_does_not_repeat_itself_is_named_instead_of_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = Trainer(CONFIG)
+    trainer.start(RunDirectory.open(CONFIG, tmp_path / "run"))
+    trainer.iterate()
+    trainer.stop()
+    replay = Environment.replay
+    monkeypatch.setattr(Environment, "replay", lambda self, episode, actions: replay(self, episode, actions) + 1e-12)
+    result = train(CONFIG, tmp_path / "run", console=False)
+    assert result.state == "failed"
+    assert "not deterministic" in str(result.reason)
+
+
+def test_a_checkpoint_of_another_shape_is_refused_in_words(tmp_path: Path) -> None:
+    trainer = Trainer(CONFIG)
+    directory = RunDirectory.open(CONFIG, tmp_path / "run")
+    trainer.start(directory)
+    trainer.iterate()
+    state = trainer.population.state_of(trainer.runs[0].member)
+    state.arrays["params"] = state.arrays["params"][:-16]
+    directory.checkpoint(state)
+    trainer.close()
+    result = train(CONFIG, tmp_path / "run", console=False)
+    assert (result.state, result.exit_code) == ("interrupted", 3)
+    assert "tensor params: expected shape" in str(result.reason)
 
 
 def strike_and_continue(point: str, action: str, passing: int, path: Path) -> int | None:
