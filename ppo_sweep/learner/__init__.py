@@ -1,0 +1,15 @@
+"""The population learner (floor 1): P members trained by the same batched operations.
+
+population    ``Population.iterate``: rollout → advantages → update, one outcome per member
+rollout       T steps from every environment of every member
+batch, advantages   one rollout as the update sees it; GAE and returns
+update, minibatch   K epochs of gradient steps; KL stop; compaction of stopped members
+surrogates    the losses, one pure function each
+gaussian      the policy's distribution
+optimizer     Adam and gradient clipping on flat rows
+layout, networks    where parameters lie, and the forward passes
+normalizers   running statistics of observations and returns
+knobs         per-member hyperparameters as ``(P,)`` tensors
+diagnostics   one metrics row per member and iteration
+policy, state what leaves the population: a policy to act with, a state to continue from
+"""

@@ -4,7 +4,7 @@ After a kill at any instruction, :meth:`RunDirectory.open` puts the directory ba
 checkpoint: the tables are cut to the lengths recorded there, so that the rows written next are the
 ones that would have followed. A checkpoint that is damaged, or whose tables are, is passed over for
 the older one; where neither is usable the run starts from nothing, with a warning that names both,
-because its seed and configuration give the same bytes again.
+because its seed and configuration give the same bytes again; what was there is set aside, not deleted.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ppo_sweep.runs import log, tables, tensors
 from ppo_sweep.runs.checkpoint import Generation, Progress, load_state
 from ppo_sweep.runs.errors import CorruptFile
 from ppo_sweep.runs.lock import RunLock
-from ppo_sweep.runs.places import CHECKPOINT, LOG, check_ours, clear, make_directory
+from ppo_sweep.runs.places import CHECKPOINT, LOG, check_ours, clear, make_directory, set_aside
 from ppo_sweep.runs.status import Status, read_status, write_status
 from ppo_sweep.runs.stored_config import check_config, read_config, write_config
 from ppo_sweep.runs.tables import Cell, CsvTable
@@ -236,7 +236,11 @@ class RunDirectory:
 
     def _start_from_nothing(self, damaged: bool) -> None:
         if damaged:
-            self._note("warning: no checkpoint is usable, so the run starts from nothing; its seed gives the same bytes again")
+            aside = set_aside(self.path)
+            self._note(
+                "warning: no checkpoint is usable, so the run starts from nothing, which gives the same bytes again; "
+                f"what was there is kept in {aside.name}/"
+            )
         generations.discard(self.path / CHECKPOINT)
         for table in self._tables.values():
             table.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -17,6 +18,9 @@ CHECKPOINT = checkpoint.DIRECTORY
 LOG = "train.log"
 TABLES = ("metrics.csv", "episodes.csv", "eval.csv", "timing.csv")
 POLICY = ("policy.json", "policy.safetensors")
+
+#: Start of the names of directories that keep what a damaged run left.
+DAMAGED = "damaged"
 
 #: What the entry may have put there before the run is opened, and what outlives ``force=true``.
 _BESIDE = (".hydra", LOG, lock.NAME)
@@ -70,7 +74,7 @@ def check_ours(directory: Path) -> None:
         return
     # Half made, half deleted, or with a damaged configuration: the lock file is the first thing that a run leaves.
     expected = {*_BESIDE, *_OWN, CHECKPOINT} if lock.NAME in names else set(_BESIDE)
-    strange = sorted(name for name in names - expected if not _is_temporary(name))
+    strange = sorted(name for name in names - expected if not _is_temporary(name) and not name.startswith(f"{DAMAGED}-"))
     if strange:
         raise DirectoryMismatch(f"{directory} is not the directory of a run: it holds {', '.join(strange[:5])}; choose another study=")
 
@@ -95,6 +99,22 @@ def clear(directory: Path) -> None:
             passing("force.delete.after")
     with storage_errors("save", directory):
         fsync_directory(directory)
+
+
+def set_aside(directory: Path) -> Path:
+    """Copy tables and checkpoints into ``damaged-N/``, before a run that cannot be continued begins anew over them.
+
+    Raises:
+        StorageError: there is no room for them; nothing has then been overwritten.
+    """
+    number = 1 + sum(name.startswith(DAMAGED) for name in os.listdir(directory))
+    aside = directory / f"{DAMAGED}-{number}"
+    with storage_errors("make", aside):
+        aside.mkdir()
+    for path in (*(directory / name for name in TABLES), *_own_files(directory / CHECKPOINT)):
+        with storage_errors("copy", path), suppress(FileNotFoundError):
+            shutil.copyfile(path, aside / path.name, follow_symlinks=False)
+    return aside
 
 
 def make_directory(path: Path) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from ppo_sweep.config import Config
+from ppo_sweep.config import Config, EnvConfig
+from ppo_sweep.runs.evaluation import evaluate_random
 
 #: ``score=window``: episodes that ended in this last share of the steps done.
 WINDOW_SHARE = 0.1
@@ -16,7 +17,7 @@ def score(config: Config, run: Path) -> tuple[float | None, str | None]:
 
     ``return_100`` and ``return_all`` are the last row's; ``window`` is the mean return of whole episodes
     that ended in the last 10 % of the steps; ``eval`` is the last deterministic evaluation's mean;
-    ``auc`` is the mean height of ``return_100`` over the steps (trapezoids, divided by the steps), with the
+    ``auc`` is the mean height of ``return_100`` from step 0 on (trapezoids, divided by the steps), with the
     random policy's score where it is blank.
     """
     rows = _read(run / "metrics.csv")
@@ -28,7 +29,7 @@ def score(config: Config, run: Path) -> tuple[float | None, str | None]:
     if config.score == "window":
         return _window(rows, run)
     if config.score == "auc":
-        return _auc(rows, config.env.score_random)
+        return _auc(rows, config.env)
     value = rows[-1][config.score]
     return (float(value), None) if value else (None, "no training episode was finished")
 
@@ -41,15 +42,33 @@ def _window(rows: list[dict[str, str]], run: Path) -> tuple[float | None, str | 
     return sum(float(row["return"]) for row in episodes) / len(episodes), None
 
 
-def _auc(rows: list[dict[str, str]], score_random: float | None) -> tuple[float | None, str | None]:
-    steps = [int(row["env_steps"]) for row in rows]
-    if score_random is None and not all(row["return_100"] for row in rows):
-        return None, "return_100 is blank in the first rows and env.score_random is not set"
-    heights = [float(row["return_100"] or score_random or 0.0) for row in rows]
-    if len(rows) == 1:
-        return heights[0], None
+def _auc(rows: list[dict[str, str]], env: EnvConfig) -> tuple[float | None, str | None]:
+    try:
+        start = random_score(env)
+    except ValueError as error:
+        return None, f"env.score_random is not set, and {error}"
+    # At step 0 no episode is finished either.
+    steps = [0, *(int(row["env_steps"]) for row in rows)]
+    heights = [start, *(float(row["return_100"]) if row["return_100"] else start for row in rows)]
     area = sum((b - a) * (x + y) / 2 for a, b, x, y in zip(steps, steps[1:], heights, heights[1:], strict=False))
-    return area / (steps[-1] - steps[0]), None
+    return area / steps[-1], None
+
+
+def random_score(env: EnvConfig) -> float:
+    """``env.score_random``, or where that is null its measurement: mean of 100 episodes of uniform actions, seed 0.
+
+    Raises:
+        ValueError: if the environment has no uniform actions.
+    """
+    if env.score_random is not None:
+        return env.score_random
+    key = repr(env)
+    if key not in _measured:
+        _measured[key] = float(evaluate_random(env, episodes=100, seed=0).returns.mean())
+    return _measured[key]
+
+
+_measured: dict[str, float] = {}
 
 
 def _read(path: Path) -> list[dict[str, str]]:

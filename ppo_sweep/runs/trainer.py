@@ -303,7 +303,7 @@ def _train(config: Config, path: Path, overrides: Sequence[str], console: bool, 
 def _progress(run: Run, trainer: Trainer) -> Iterator[Progress]:
     config, spec = run.member.config, trainer.population.spec
     lines = [
-        f"{config.env.id}: observations ({spec.observation_size},), actions ({spec.action_size},), horizon {spec.horizon}",
+        f"observations ({spec.observation_size},), actions ({spec.action_size},), horizon {spec.horizon} agent steps",
         f"results in {run.directory.path}",
     ]
     total = config.iterations * config.steps_per_iteration

@@ -100,6 +100,26 @@ def test_every_static_choice_gives_the_same_bits_alone_and_packed(more: dict[str
         assert_same(trace([config], 2)[0], packed[k], f"slot {k}")
 
 
+@pytest.mark.parametrize(
+    ("env", "n_envs", "n_steps", "minibatch"),
+    [
+        ("Hopper-v5", 1, 600, 64),
+        ("Pendulum-v1", 3, 20, 1),
+        ("Humanoid-v5", 2, 64, 64),
+        ("HalfCheetah-v5", 64, 9, 63),
+        ("Hopper-v5", 9, 8, 3),
+    ],
+)
+def test_wide_observations_long_rollouts_and_every_minibatch_size_give_the_same_bits(
+    env: str, n_envs: int, n_steps: int, minibatch: int
+) -> None:
+    base = shaped(env, n_envs, n_steps, [64, 64], **{"algo.minibatch_size": minibatch})
+    configs = varied(base, 7)
+    packed = trace(configs, 1)
+    for k in (0, 3, 6):
+        assert_same(trace([configs[k]], 1)[0], packed[k], f"slot {k}")
+
+
 def test_members_that_come_and_go_leave_no_trace_in_the_others() -> None:
     base = shaped("Pendulum-v1", 2, 64, [64, 64])
     stayer, *visitors = varied(base, 4)

@@ -180,8 +180,10 @@ def test_a_torn_tail_behind_the_recorded_length_is_cut(run, reference):
 def test_with_no_usable_generation_the_run_starts_from_nothing_and_names_both_files(run, reference):
     flip(run / "checkpoint/a.json", 100)
     flip(run / "checkpoint/b.safetensors", 100)
+    before = {path.name: path.read_bytes() for path in (*run.glob("*.csv"), *(run / "checkpoint").iterdir())}
     with RunDirectory.open(CONFIG, run) as opened:
         assert opened.state is None
+        assert {path.name: path.read_bytes() for path in (run / "damaged-1").iterdir()} == before, "nothing is deleted"
         assert [path.name for path in (run / "checkpoint").iterdir()] == []
         notes = "\n".join(opened.notes)
     assert "a.json: " in notes and "b.safetensors: " in notes and "starts from nothing" in notes
