@@ -8,31 +8,20 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
+
+from ppo_sweep.installation import missing_packages
+from ppo_sweep.process import settle
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-MISSING = """\
-train.py needs packages that this Python does not have: {names}
-Install them into a virtual environment and try a small comparison with
-
-    make demo
-
-or install them only, with
-
-    python -m venv .venv && .venv/bin/pip install -e .
-
-and then run .venv/bin/python train.py
-"""
-
 
 def main(argv: list[str]) -> int:
     """Check the command line, then hand over to Hydra; returns the exit code (docs/knobs.md lists the knobs)."""
-    missing = [name for name in ("numpy", "torch", "gymnasium", "mujoco", "hydra", "safetensors", "rich") if find_spec(name) is None]
-    if missing:
-        print(MISSING.format(names=", ".join(missing)), end="", file=sys.stderr)
+    missing = missing_packages("train.py")
+    if missing is not None:
+        print(missing, end="", file=sys.stderr)
         return 2
 
     import hydra
@@ -56,7 +45,5 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:  # before a run had begun; a run catches it itself
-        sys.exit(130)
+    settle()
+    sys.exit(main(sys.argv[1:]))

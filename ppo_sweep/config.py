@@ -186,7 +186,9 @@ class AlgoConfig:
         10.0, "scaled rewards are clipped to ± this; null = off", low=0, open_low=True, source="37 details", member=True
     )
     # --- measurements ---
-    grad_stats_every: int = _knob(0, "measure gradient noise every so many iterations; 0 = off", unit="iterations", low=0)
+    grad_stats_every: int = _knob(
+        0, "measure gradient noise every so many iterations; 0 = off (not in this version)", unit="iterations", low=0
+    )
 
 
 @dataclass(frozen=True)
@@ -246,7 +248,7 @@ class Config:
     eval: EvalConfig = field(default_factory=EvalConfig)
     seed: int = _knob(0, "every random draw derives from it", low=0, high=2**63 - 1, member=True)
     total_steps: int = _knob(
-        300_000, "budget, rounded down to whole rollouts", unit="environment steps", low=1, example=1_000_000, member=True
+        300_000, "budget, rounded down to whole rollouts", unit="environment steps", low=1, high=1e12, example=1_000_000, member=True
     )
     score: str = _knob(
         "return_100", "what a run is worth", choices=("return_100", "return_all", "window", "eval", "auc"), source="PPO §6.1", member=True
@@ -257,7 +259,7 @@ class Config:
     force: bool = _knob(False, "start anew, deleting what an earlier run of this name left", member=True)
     retry_failed: bool = _knob(True, "run failed runs again; false = leave them", member=True)
     checkpoint_every: int = _knob(25, "checkpoint at least this often (and every minute)", unit="iterations", low=1, member=True)
-    logger: str = _knob("csv", "further metric sinks", choices=("csv", "tensorboard", "wandb"), member=True)
+    logger: str = _knob("csv", "further metric sinks (only csv in this version)", choices=("csv", "tensorboard", "wandb"), member=True)
 
     @property
     def batch_size(self) -> int:
@@ -327,11 +329,13 @@ class Config:
     def from_dict(cls, values: Mapping[str, Any]) -> Config:
         """Build from nested plain values, checking names, types, ranges and combinations.
 
+        Full keys are accepted as well: ``{"algo.lr": 1e-3, "seed": 2}``.
+
         Raises:
             ConfigError: with every fault found, not only the first.
         """
         faults: list[Fault] = []
-        config = _build(cls, values, "", faults)
+        config = _build(cls, _nested(values, faults), "", faults)
         if not faults:
             faults = list(combination_faults(config))
         if faults:
@@ -395,6 +399,10 @@ def combination_faults(config: Config) -> Iterator[Fault]:
         )
     if config.score == "eval" and config.eval.mode == "sampled":
         yield Fault("score", "score=eval is the deterministic evaluation, but eval.mode=sampled makes none; use eval.mode=both")
+    if algo.grad_stats_every > 0:
+        yield Fault("algo.grad_stats_every", "measuring gradient noise comes with a later version; remove it")
+    if config.logger != "csv":
+        yield Fault("logger", f"{config.logger} comes with a later version; remove it (the tables are written as csv in any case)")
 
 
 def _knobs_of(cls: type[Any], prefix: str) -> Iterator[tuple[str, Knob, dataclasses.Field[Any]]]:
@@ -403,6 +411,27 @@ def _knobs_of(cls: type[Any], prefix: str) -> Iterator[tuple[str, Knob, dataclas
             yield prefix + spec.name, spec.metadata["knob"], spec
         else:
             yield from _knobs_of(_type_of(spec), f"{prefix}{spec.name}.")
+
+
+def _nested(values: Any, faults: list[Fault]) -> Any:
+    """``values`` with its full keys (``algo.lr``) moved into their groups; what was handed in is not changed."""
+    if not isinstance(values, Mapping):
+        return values
+    out = {key: value for key, value in values.items() if not (isinstance(key, str) and "." in key)}
+    for key in (key for key in values if key not in out):
+        *parents, leaf = key.split(".")
+        node = out
+        for parent in parents:
+            below = node.get(parent, {})
+            if not isinstance(below, Mapping):
+                faults.append(unknown_key(key))
+                break
+            node[parent] = node = dict(below)
+        else:
+            if leaf in node:
+                faults.append(Fault(key, "given twice, as a full key and in its group; keep one"))
+            node[leaf] = values[key]
+    return out
 
 
 _SECTIONS: dict[str, type[Any]] = {
@@ -425,7 +454,7 @@ _TYPES: dict[str, Any] = {
 def _build(cls: type[Any], values: Any, prefix: str, faults: list[Fault]) -> Any:
     """Construct dataclass ``cls`` from a mapping, collecting faults."""
     if not isinstance(values, Mapping):
-        faults.append(Fault(prefix.rstrip("."), f"expected a group of knobs, got {values!r}"))
+        faults.append(Fault(prefix.rstrip("."), _no_group(prefix.rstrip("."), values)))
         return cls()
     specs = {spec.name: spec for spec in dataclasses.fields(cls)}
     for name in values:
@@ -440,6 +469,15 @@ def _build(cls: type[Any], values: Any, prefix: str, faults: list[Fault]) -> Any
         else:
             arguments[name] = _build(_type_of(spec), values[name], f"{prefix}{name}.", faults)
     return cls() if faults else cls(**arguments)
+
+
+_GROUP_EXAMPLES = {"env": {"id": "Hopper-v5"}, "network": {"hidden": [64, 64]}, "eval": {"every": 10}}
+
+
+def _no_group(section: str, value: Any) -> str:
+    example: dict[str, Any] = {section or "algo": _GROUP_EXAMPLES.get(section, {"lr": 3e-4})}
+    choice = " (a choice of conf/ is for the command line)" if isinstance(value, str) else ""
+    return f"{value!r} is not a group of knobs{choice}; for example {example}"
 
 
 def unknown_key(key: str, also: Sequence[str] = ()) -> Fault:
@@ -463,11 +501,13 @@ def _coerce(kind: Any, knob: Knob, key: str, value: Any, faults: list[Fault]) ->
         shown = "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
         faults.append(Fault(key, f"{shown} is not {expected}{hint}"))
 
+    or_null = ""
     if isinstance(kind, types.UnionType):
+        or_null = " or null"
         if value is None:
             return None
         kind = next(option for option in kind.__args__ if option is not type(None))
-    allowed = f" in {knob.range}" if knob.range and not knob.choices else ""
+    allowed = f" {_in_range(knob)}" if knob.range and not knob.choices else ""
     if typing.get_origin(kind) is tuple:
         items = value if isinstance(value, Sequence) and not isinstance(value, str) else None
         if items is None or not all(isinstance(v, int) and not isinstance(v, bool) and _inside(knob, v) for v in items):
@@ -478,10 +518,11 @@ def _coerce(kind: Any, knob: Knob, key: str, value: Any, faults: list[Fault]) ->
         if not isinstance(value, Mapping) or not all(isinstance(k, str) for k in value):
             fault("a mapping of names to values")
             return {}
+        faults += [Fault(f"{key}{place}", why) for place, why in _unfit_leaves(value)]
         return dict(value)
     if kind is bool:
         if not isinstance(value, bool):
-            fault("true or false")
+            fault(f"true or false{or_null}")
         return value
     if kind is str:
         if not isinstance(value, str) or not value:
@@ -493,12 +534,31 @@ def _coerce(kind: Any, knob: Knob, key: str, value: Any, faults: list[Fault]) ->
     if kind is int and isinstance(number, float) and math.isfinite(number) and number == int(number):
         number = int(number)  # total_steps=1e6 is a whole number, written as a float
     if number is None or not math.isfinite(number) or (kind is int and isinstance(number, float)):
-        fault(f"a {'whole' if kind is int else 'finite'} number{allowed}")
+        fault(f"a {'whole' if kind is int else 'finite'} number{allowed}{or_null}")
         return value
     if not _inside(knob, number):
-        fault(knob.range if knob.range[0] in "<>≤≥" else f"in {knob.range}")
+        fault(_in_range(knob))
         return value
     return kind(number)
+
+
+def _in_range(knob: Knob) -> str:
+    """``> 0``, ``in [0, 1]``: the range as it follows a number in a sentence."""
+    return knob.range if knob.range[0] in "<>≤≥" else f"in {knob.range}"
+
+
+def _unfit_leaves(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
+    """``(.key.key, why)`` of what cannot be an argument of an environment; infinity can (``healthy_z_range``)."""
+    if isinstance(value, Mapping):
+        for name, below in value.items():
+            yield from _unfit_leaves(below, f"{place}.{name}")
+    elif isinstance(value, (list, tuple)):
+        for index, below in enumerate(value):
+            yield from _unfit_leaves(below, f"{place}.{index}")
+    elif isinstance(value, float) and math.isnan(value):
+        yield place, "nan is not a number"
+    elif not isinstance(value, (str, int, float, bool, types.NoneType)):
+        yield place, f"{value!r} is not a plain value (number, text, true, false, null, list or mapping)"
 
 
 def _inside(knob: Knob, number: float) -> bool:

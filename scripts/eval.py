@@ -13,8 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ppo_sweep.config import ConfigError
-from ppo_sweep.runs.errors import StorageError
+if __package__ in (None, ""):
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from ppo_sweep.installation import missing_packages
 
 if TYPE_CHECKING:
     from ppo_sweep.runs.evaluation import Evaluation
@@ -22,6 +24,14 @@ if TYPE_CHECKING:
 
 def main() -> int:
     """Parse arguments, evaluate, print; 0, or 2 with a message."""
+    missing = missing_packages("scripts/eval.py")
+    if missing is not None:
+        print(missing, end="", file=sys.stderr)
+        return 2
+
+    from ppo_sweep.config import ConfigError
+    from ppo_sweep.runs.errors import StorageError
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, nargs="?", metavar="RUN", help="directory of a run: results/STUDY/NAME/seed=N")
     parser.add_argument("--random", nargs="+", metavar="OVERRIDE", help="uniform actions in the environment of these overrides instead")

@@ -58,7 +58,8 @@ def main() -> None:
                 twins.evict(twin)
         run.iterate()
     count = len(kl["no stop"])
-    print(f"{given.env}, recipe standard with a constant learning rate of {given.lr:g}, seed 0: {count} iterations out of {config.iterations}.\n")
+    print(f"{given.env}, recipe standard with a constant learning rate of {given.lr:g}, seed 0:")
+    print(f"{count} iterations out of {config.iterations}.\n")
     print("| rule, for a target of 0.02 | epochs begun, mean | exact KL reached, median | 10 % … 90 % |")
     print("|---|---|---|---|")
     for name in RULES:

@@ -11,13 +11,24 @@ import argparse
 import sys
 from pathlib import Path
 
-from ppo_sweep.runs.errors import StorageError
-from ppo_sweep.runs.filming import Request
-from ppo_sweep.runs.watching import FORMATS, NoRenderer, default_film, watch
+if __package__ in (None, ""):
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from ppo_sweep.installation import missing_packages
 
 
 def main() -> int:
     """Parse arguments and film; 0, or 2 with a message."""
+    missing = missing_packages("scripts/watch.py", also=["PIL"])
+    if missing is not None:
+        print(missing, end="", file=sys.stderr)
+        return 2
+
+    from ppo_sweep.config import ConfigError
+    from ppo_sweep.runs.errors import StorageError
+    from ppo_sweep.runs.filming import Request
+    from ppo_sweep.runs.watching import FORMATS, NoRenderer, default_film, watch
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, metavar="RUN", help="directory of a run: results/STUDY/NAME/seed=N")
     parser.add_argument("--out", type=Path, help=f"file to write ({', '.join(FORMATS)}); default: watch.mp4 or watch.gif in RUN")
@@ -32,7 +43,7 @@ def main() -> int:
     out = given.out or default_film(given.run)
     try:
         filmed = watch(Request(str(given.run), str(out), given.frames, given.seed, given.mode))
-    except (NoRenderer, StorageError, ValueError) as error:
+    except (ConfigError, NoRenderer, StorageError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
     print(f"{filmed.out}: {filmed.frames} frames of an episode of {filmed.length} steps, return {filmed.return_:.1f}")

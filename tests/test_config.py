@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ppo_sweep import config
+from ppo_sweep import config, machine
 from ppo_sweep.config import OPERATIONAL_KEYS, Config, ConfigError, knobs, parse
 
 
@@ -42,7 +44,7 @@ def test_every_fault_is_reported() -> None:
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, "1e-3", True, None, [1], {}])
 def test_only_finite_numbers_are_learning_rates(value: object) -> None:
-    assert "is not a finite number in > 0" in messages({"algo": {"lr": value}})
+    assert "is not a finite number > 0" in messages({"algo": {"lr": value}})
 
 
 def test_whole_floats_are_accepted_where_whole_numbers_belong() -> None:
@@ -81,9 +83,61 @@ def test_unknown_knob_names_the_nearest(typo: str, meant: str) -> None:
     assert meant in config.unknown_key(typo).message
 
 
+def test_full_keys_are_accepted_beside_groups() -> None:
+    given = {"algo.lr": 1e-3, "algo": {"gamma": 0.9}, "env.kwargs.g": 9, "env.id": "Pendulum-v1", "seed": 2}
+    made = Config.from_dict(given)
+    assert (made.algo.lr, made.algo.gamma, made.env.kwargs, made.seed) == (1e-3, 0.9, {"g": 9}, 2)
+    assert given["algo"] == {"gamma": 0.9}
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"algo.lrr": 1}, "algo.lrr: no such knob; did you mean algo.lr"),
+        ({"algo.lr": 1e-3, "algo": {"lr": 1e-4}}, "algo.lr: given twice"),
+        ({"seed.x": 1, "seed": 3}, "seed.x: no such knob"),
+        ({"algo.lr": -1}, "algo.lr: -1 is not > 0"),
+        ({"algo.": 1, ".": 2}, "no such knob"),
+        (
+            {"env": "hopper"},
+            "env: 'hopper' is not a group of knobs (a choice of conf/ is for the command line); for example {'env': {'id':",
+        ),
+        ({"algo": 3}, "algo: 3 is not a group of knobs; for example {'algo': {'lr': 0.0003}}"),
+        ({"env.kwargs": {"a": {"b": [1, math.nan]}}}, "env.kwargs.a.b.1: nan is not a number"),
+        ({"env.kwargs": {"a": object}}, "env.kwargs.a: <class 'object'> is not a plain value"),
+        ({"algo": {"max_kl": False}}, "algo.max_kl: false is not a finite number > 0 or null"),
+        ({"total_steps": 1e300}, "total_steps: "),
+        ({"total_steps": 9e18}, "total_steps: "),
+        ({"algo.grad_stats_every": 1}, "algo.grad_stats_every: measuring gradient noise comes with a later version; remove it"),
+        ({"logger": "wandb"}, "logger: wandb comes with a later version; remove it"),
+    ],
+)
+def test_what_cannot_work_is_refused_with_what_to_write_instead(values: dict[str, Any], says: str) -> None:
+    assert says in messages(values)
+
+
+def test_whatever_is_handed_in_is_refused_with_faults() -> None:
+    for values in ("hopper", 3, None, ["algo.lr=1"]):
+        assert "is not a group of knobs" in messages(values)  # type: ignore[arg-type]
+
+
+def test_device_is_checked_against_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_has_gpu", lambda: False)
+    [fault] = machine.device_faults(Config(device="cuda"))
+    assert fault.key == "device" and "torch finds no GPU here" in fault.message
+    assert machine.device_faults(Config()) == []
+    monkeypatch.setattr(machine, "_has_gpu", lambda: True)
+    assert machine.device_faults(Config(device="cuda")) == []
+
+
+def test_checking_the_processor_loads_no_torch() -> None:
+    code = "import sys; from ppo_sweep import config, machine; machine.device_faults(config.Config()); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def test_hash_ignores_how_a_run_is_carried_out() -> None:
     base = Config()
-    for key, value in {"study": "x", "results": "y", "force": True, "checkpoint_every": 1, "logger": "wandb", "device": "cuda"}.items():
+    for key, value in {"study": "x", "results": "y", "force": True, "checkpoint_every": 1, "device": "cuda"}.items():
         assert base.replace(**{key: value}).hash == base.hash
     for key in OPERATIONAL_KEYS:
         assert key not in base.to_dict(operational=False)

@@ -33,3 +33,8 @@ def test_help_lists_every_group_choice_and_knob() -> None:
     for key, knob, _ in knobs():
         [line] = [line for line in text.splitlines() if line.startswith(f"  {key}=")]
         assert knob.doc in line
+
+
+def test_help_says_that_its_values_are_the_typed_defaults_and_what_prints_the_others() -> None:
+    text = help_text()
+    assert "typed defaults" in text and "python train.py --cfg job" in text

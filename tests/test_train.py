@@ -84,7 +84,7 @@ def test_run_leaves_its_directory_and_the_same_command_finds_it_finished(workpla
     assert (composed["seed"], composed["algo"]["n_steps"]) == (3, 64)
     assert f"done: {directory}" in first.stdout
     assert "score" in first.stdout
-    assert "python scripts/watch.py" in first.stdout
+    assert f"{shlex.quote(str(ROOT / 'scripts' / 'watch.py'))} {directory}" in first.stdout
 
     before = contents(workplace)
     again = run(f"{SHORT} algo.max_kl=0.02 seed=3")
@@ -92,6 +92,23 @@ def test_run_leaves_its_directory_and_the_same_command_finds_it_finished(workpla
     assert f"already done: {directory}" in again.stdout
     assert "force=true starts anew" in again.stdout
     assert contents(workplace) == before
+
+
+def test_results_that_cannot_be_made_are_bad_input_before_anything_starts(workplace: Path) -> None:
+    (workplace / "file.py").write_text("mine")
+    for place in ("/proc/x", "file.py/x"):
+        ended = run(f"{SHORT} results={place}")
+        assert ended.returncode == 2
+        assert "Nothing was started" in ended.stderr and f"results: '{place.split('/')[0]}" in ended.stderr
+    assert [path.name for path in workplace.iterdir()] == ["file.py"]
+
+
+def test_module_that_fails_on_import_is_bad_input(workplace: Path) -> None:
+    (workplace / "faulty.py").write_text("\nundefined_name\n")
+    ended = run("env.id=faulty:B-v0", env={**os.environ, "PYTHONPATH": str(workplace)})
+    assert ended.returncode == 2
+    assert "NameError: name 'undefined_name' is not defined (line 2 of faulty.py)" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_grid_leaves_one_directory_for_each_combination(workplace: Path) -> None:

@@ -8,8 +8,11 @@ import functools
 import importlib
 import inspect
 import re
+import sysconfig
+import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -25,7 +28,7 @@ Made = gymnasium.Env[Any, Any]
 #: Namespaces that are registered by importing a package: what to import, and what installs it.
 _NAMESPACES: dict[str, tuple[Callable[[], object], str]] = {
     dm_control.NAMESPACE: (dm_control.register, "pip install dm_control shimmy"),
-    "ALE": (lambda: importlib.import_module("ale_py"), "pip install 'ppo-sweep[atari]'"),
+    "ALE": (lambda: importlib.import_module("ale_py"), "pip install -e '.[atari]'"),
 }
 
 #: Arguments of gymnasium.make that are not the environment's, and where they belong.
@@ -35,6 +38,21 @@ _NOT_KWARGS = {
     "render_mode": "training renders nothing; scripts/watch.py shows a trained policy",
     "disable_env_checker": "spaces are checked here",
 }
+
+#: Names that Atari games had before they moved into the namespace ALE (without ale_py, nothing knows its games).
+_ATARI = re.compile(
+    r"(?P<game>\w+?)(-ram)?(NoFrameskip|Deterministic)-v\d+|"
+    r"(?P<famous>Asteroids|BeamRider|Breakout|Enduro|Freeway|MontezumaRevenge|MsPacman|Pong|Qbert|Seaquest|SpaceInvaders)(-ram)?(-v\d+)?"
+)
+
+#: Entry points of registered environments that nothing here can train on, and which are therefore not suggested.
+_UNUSABLE = re.compile(
+    r"gymnasium\.envs\.(toy_text|tabular|phys2d)\b|"
+    r"gymnasium\.envs\.(classic_control\.(cartpole|acrobot|mountain_car:)|box2d\.car_racing)|shimmy\.openai_gym"
+)
+
+#: What Gymnasium registers by itself; all else needs ``module:`` before it.
+_BUILT_IN = frozenset(gymnasium.registry)
 
 
 def make(config: EnvConfig, warn: Callable[[str], None], *, render_mode: str | None = None) -> Made:
@@ -122,27 +140,55 @@ def _registered_name(identifier: str) -> str:
     """The id as Gymnasium's registry knows it, after importing what registers it."""
     module, _, name = identifier.rpartition(":")
     namespace = name.split("/")[0] if "/" in name else ""
-    try:
-        if module:
-            importlib.import_module(module)
-    except ImportError as error:
-        message = f"{identifier}: the module {module!r} could not be imported ({error}); it must be on PYTHONPATH and register {name}"
-        raise ConfigError([Fault("env.id", message)]) from error
+    if ":" in identifier:
+        _import(identifier, module, name)
     try:
         if namespace in _NAMESPACES:
             _NAMESPACES[namespace][0]()
     except ImportError as error:
         message = f"{identifier} needs a package that is missing ({error}); install it with {_NAMESPACES[namespace][1]}"
         raise ConfigError([Fault("env.id", message)]) from error
+    except Exception as error:
+        message = f"{identifier} cannot be used: what registers it raised {type(error).__name__}: {_plain(str(error))}"
+        raise ConfigError([Fault("env.id", message)]) from error
     if namespace == dm_control.NAMESPACE and "vision" in name:
         # Refused before it is made: without a display its renderer ends the whole process.
         raise ConfigError([Fault("env.id", f"{identifier} has images as observations; supported are vectors, for example Hopper-v5")])
     if name not in gymnasium.registry:
-        raise ConfigError([Fault("env.id", f"{identifier!r} is not a registered environment; {_close(name)}")])
+        raise ConfigError([Fault("env.id", f"{identifier!r} is not a registered environment; {_close(module, name)}")])
     return name
 
 
-def _close(name: str) -> str:
+def _import(identifier: str, module: str, name: str) -> None:
+    """Import the user's module; whatever it raises (``exit()`` too) is a fault that says where."""
+    if not all(part.isidentifier() for part in module.split(".")):
+        message = f"{identifier!r}: {module!r} is not the name of a module; for example env.id=package.module:Name-v0"
+        raise ConfigError([Fault("env.id", message)])
+    try:
+        importlib.import_module(module)
+    except (Exception, SystemExit) as error:
+        place = _place(error)
+        if isinstance(error, ImportError) and not place:
+            why = f"the module {module!r} could not be imported ({error}); it must be on PYTHONPATH and register {name}"
+        else:
+            why = f"importing the module {module!r} raised {type(error).__name__}: {_plain(str(error))}{place}; repair the module"
+        raise ConfigError([Fault("env.id", f"{identifier}: {why}")]) from error
+
+
+def _place(error: BaseException) -> str:
+    """Which line of which file raised ``error`` on import; empty where the import found no file at all."""
+    if isinstance(error, SyntaxError):
+        return ""  # its text says so
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
+    frames = [frame for frame in frames if frame.filename not in (__file__, importlib.__file__)]
+    places = sysconfig.get_paths()
+    own = [frame for frame in frames if not frame.filename.startswith((places["stdlib"], places["purelib"]))]
+    for frame in (own or frames)[-1:]:
+        return f" (line {frame.lineno} of {Path(frame.filename).name})"
+    return ""
+
+
+def _close(module: str, name: str) -> str:
     """Which registered ids the writer of ``name`` may have meant."""
     namespace = name.split("/")[0] if "/" in name else ""
     if not namespace:
@@ -150,11 +196,16 @@ def _close(name: str) -> str:
             dm_control.register()
     newest: dict[str, tuple[int, str]] = {}
     for known, spec in gymnasium.registry.items():
+        if _UNUSABLE.match(str(spec.entry_point)):
+            continue
         base = known.rsplit("-v", 1)[0].lower()
         for alias in {base, base.split("/")[-1]}:
-            newest[alias] = max(newest.get(alias, (-1, "")), (spec.version or 0, known))
+            newest[alias] = max(newest.get(alias, (-1, "")), (spec.version or 0, _typed(module, known)))
+    atari = _ATARI.fullmatch(name)
+    if atari is not None and not module:
+        return f"Atari games are called ALE/{atari['game'] or atari['famous']}-v5 and need {_NAMESPACES['ALE'][1]}"
     wanted = re.sub(r"-v\d*$", "", name).lower()
-    near = [newest[alias][1] for alias in difflib.get_close_matches(wanted, newest, n=3, cutoff=0.6)]
+    near = [newest[alias][1] for alias in difflib.get_close_matches(wanted, newest, n=3, cutoff=0.7)]
     if near:
         return f"did you mean {' or '.join(dict.fromkeys(near))}?"
     known_namespaces = {spec.namespace for spec in gymnasium.registry.values()}
@@ -163,8 +214,17 @@ def _close(name: str) -> str:
     return "for example env.id=Hopper-v5, or env.id=package.module:Name-v0 for one of your own"
 
 
+def _typed(module: str, known: str) -> str:
+    """A registered id as it is typed: ``module:`` before what only that import registered."""
+    own = known not in _BUILT_IN and known.split("/")[0] not in _NAMESPACES
+    return f"{module}:{known}" if module and own else known
+
+
 def _check_kwargs(config: EnvConfig, name: str) -> None:
     faults = [Fault(f"env.kwargs.{key}", why) for key, why in _NOT_KWARGS.items() if key in config.kwargs]
+    task = config.kwargs.get("task_kwargs")
+    if name.startswith(f"{dm_control.NAMESPACE}/") and isinstance(task, Mapping) and "time_limit" in task:
+        faults.append(Fault("env.kwargs.task_kwargs.time_limit", _NOT_KWARGS["max_episode_steps"]))
     accepted = accepted_kwargs(name) if config.kwargs else None
     for key in config.kwargs:
         if accepted is not None and key not in accepted and key not in _NOT_KWARGS:
@@ -180,7 +240,7 @@ def _unmakeable(config: EnvConfig, name: str, error: Exception) -> Fault:
     cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
     text = _plain(str(cause))
     if "box2d" in text.lower():
-        return Fault("env.id", f"{config.id} needs Box2D; install it with pip install 'ppo-sweep[box2d]'")
+        return Fault("env.id", f"{config.id} needs Box2D; install it with pip install -e '.[box2d]'")
     if "gymnasium-robotics" in text:
         newest = name.rsplit("-v", 1)[0] + "-v5"
         use = f"use {newest}" if newest in gymnasium.registry else "use the v5 environments"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from ppo_sweep.config import Config, ConfigError, EnvConfig, Fault
 from ppo_sweep.envs import dm_control, observation
 from ppo_sweep.envs.making import Made, accepted_kwargs, make
+from ppo_sweep.envs.mujoco import relay_said
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +60,7 @@ def inspect(config: EnvConfig) -> EnvSpec:
         env = make(config, warn=lambda message: None)  # every Environment says it again, into its run's log
         try:
             spec = describe(config, env)
-            _try_reset(config, env, spec)
+            _try(config, env, spec)
         finally:
             env.close()
         _inspected[key] = spec
@@ -128,15 +130,39 @@ def _inner_float32(space: spaces.Box) -> tuple[NDArray[np.float32], NDArray[np.f
     return low, high
 
 
-def _try_reset(config: EnvConfig, env: Made, spec: EnvSpec) -> None:
-    """Some environments can be made but not started (no display, missing assets), or are not what their space says."""
+def _try(config: EnvConfig, env: Made, spec: EnvSpec) -> None:
+    """One reset and one step.
+
+    Some environments can be made but not started (no display, missing assets), or are not what their
+    space says; and arguments of the wrong kind often do no harm before the first step.
+    """
+    action = np.clip(np.zeros_like(spec.action_low), spec.action_low, spec.action_high).reshape(env.action_space.shape or ())
+    flatten = observation.flattener(env.observation_space)
+    doing = "reset"
     try:
-        first, _ = env.reset(seed=0)
-        flatten = observation.flattener(env.observation_space)
-        vector = np.array(first, np.float64) if flatten is None else flatten(first)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            first, _ = env.reset(seed=0)
+            vectors = [np.array(first, np.float64) if flatten is None else flatten(first)]
+            doing = "stepped"
+            second, reward, _, _, _ = env.step(action)
+            vectors.append(np.array(second, np.float64) if flatten is None else flatten(second))
+            reward = float(reward)
     except Exception as error:
-        message = f"{config.id} could not be reset: {type(error).__name__}: {' '.join(str(error).split())}"
-        raise ConfigError([Fault("env.id", message)]) from error
-    if vector.shape != (spec.observation_size,):
-        message = f"{config.id} returns observations of shape {vector.shape}, but its observation_space is {env.observation_space}"
-        raise ConfigError([Fault("env.id", message)])
+        raise _unfit(config, f"could not be {doing}: {type(error).__name__}: {' '.join(str(error).split())}") from error
+    finally:
+        relay_said(lambda message: None)
+    for vector in vectors:
+        if vector.shape != (spec.observation_size,):
+            raise _unfit(config, f"returns observations of shape {vector.shape}, but its observation_space is {env.observation_space}")
+    if not np.isfinite(vectors).all():
+        raise _unfit(config, "has NaN or infinity in its first observations")
+    if not math.isfinite(reward):
+        raise _unfit(config, f"has a reward of {reward} in its first step")
+
+
+def _unfit(config: EnvConfig, what: str) -> ConfigError:
+    """A fault of the environment, or of the arguments it was given."""
+    if not config.kwargs:
+        return ConfigError([Fault("env.id", f"{config.id} {what}")])
+    return ConfigError([Fault("env.kwargs", f"{config.id} with {config.kwargs} {what}")])

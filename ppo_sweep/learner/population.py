@@ -29,6 +29,7 @@ from ppo_sweep.learner.rollout import Episode, Failure, rollout
 from ppo_sweep.learner.state import MemberState, Scalar
 from ppo_sweep.learner.surrogates import next_kl_beta
 from ppo_sweep.learner.update import update
+from ppo_sweep.machine import device_faults
 from ppo_sweep.randomness import generator
 
 Row = dict[str, float | int | None]
@@ -105,7 +106,7 @@ class Population:
         self.signature = config.signature
         self.device = torch.device(config.device)
         self.spec = inspect(config.env)
-        faults = self.spec.faults(config)
+        faults = [*self.spec.faults(config), *device_faults(config)]
         if faults:
             raise ConfigError(faults)
         self.networks = Networks(architecture_of(config, self.spec), self.device)

@@ -11,7 +11,7 @@ import itertools
 import json
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,9 +22,11 @@ from gymnasium.error import DependencyNotInstalled
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from ppo_sweep.config import ConfigError, EnvConfig
 from ppo_sweep.envs import make, observation
+from ppo_sweep.envs.making import Made
 from ppo_sweep.randomness import episode_seed, generator
-from ppo_sweep.runs.errors import StorageError, storage_errors
+from ppo_sweep.runs.errors import StorageError
 
 if TYPE_CHECKING:
     from ppo_sweep.learner.policy import Policy
@@ -37,8 +39,13 @@ MP4_FPS, GIF_FPS = 50.0, 25.0
 STRIP_HEIGHT, GIF_WIDTH, CAPTION = 240, 320, 16
 #: Frames side by side in a strip; more go into further rows.
 STRIP_COLUMNS = 8
-#: Exit codes of this process: this graphics library cannot draw it; none can.
-CANNOT_DRAW, MISSING_PACKAGE, BAD_RUN = 10, 11, 12
+#: Exit codes of this process: this graphics library cannot draw it; none can for want of a package; the run or the
+#: file is at fault; the environment could not be made; it cannot be drawn by anything.
+CANNOT_DRAW, MISSING_PACKAGE, BAD_RUN, NOT_MADE, NOT_DRAWABLE = 10, 11, 12, 13, 14
+#: ``mjtCamLight``: a camera that keeps its distance to the centre of mass of a body.
+TRACKCOM = 2
+#: ``mjtCamera``: a free camera that follows ``trackbodyid``.
+TRACKING = 1
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,10 @@ class CannotDraw(RuntimeError):
     """The environment cannot be rendered in this process."""
 
 
+class NotDrawable(RuntimeError):
+    """The environment has no pictures, whatever is installed."""
+
+
 class Stage:
     """The environment of a policy, made to be looked at, and one episode of it.
 
@@ -83,7 +94,7 @@ class Stage:
     def __init__(self, policy: Policy, request: Request) -> None:
         self._policy, self._request = policy, request
         self.config = policy.env_config
-        self.env = make(self.config, lambda message: None, render_mode="rgb_array")
+        self.env = _drawable(self.config)
         dt = getattr(self.env.unwrapped, "dt", None)
         per_step = float(dt) if isinstance(dt, (int, float)) and dt > 0 else 1.0 / self.env.metadata.get("render_fps", 30)
         #: Seconds of simulated time in one agent step.
@@ -114,10 +125,64 @@ class Stage:
 
     def picture(self) -> Picture:
         """The current state, ``(height, width, 3)``."""
-        drawn: Any = self.env.render()
+        follow(self.env.unwrapped, self.config)
+        try:
+            drawn: Any = self.env.render()
+        except NotImplementedError:
+            drawn = None
         if drawn is None:
-            raise CannotDraw(f"{self.config.id} has no render_mode 'rgb_array'")
+            raise _not_drawable(self.config, self.env.metadata)
         return np.asarray(drawn, np.uint8)
+
+
+def _drawable(config: EnvConfig) -> Made:
+    """The environment, made to be drawn.
+
+    Raises:
+        ConfigError: it cannot be made like this; with another graphics library it may be.
+        NotDrawable: it can be made, only not to be drawn.
+    """
+    try:
+        return make(config, lambda message: None, render_mode="rgb_array")
+    except ConfigError:
+        blind = make(config, lambda message: None)
+        blind.close()
+        if "rgb_array" in blind.metadata.get("render_modes", ()):
+            raise
+        raise _not_drawable(config, blind.metadata) from None
+
+
+def _not_drawable(config: EnvConfig, metadata: Mapping[str, Any]) -> NotDrawable:
+    modes = ", ".join(map(str, metadata.get("render_modes", ()))) or "none"
+    return NotDrawable(f"{config.id} draws no pictures: a film needs render_mode 'rgb_array', and its render modes are: {modes}")
+
+
+def follow(base: Any, config: EnvConfig) -> None:
+    """Let the camera of a MuJoCo environment go with the body, unless ``env.kwargs`` chose one.
+
+    Gymnasium 1.4 looks from a free camera that stands still, whatever ``trackbodyid`` says: a runner is
+    out of the picture after a second. Most models bring a camera that follows; dm_control's that bring
+    none have a fixed one first that shows the scene.
+    """
+    renderer, render_kwargs = getattr(base, "mujoco_renderer", None), getattr(base, "render_kwargs", None)
+    if renderer is not None:
+        if renderer.camera_id != -1 or {"camera_id", "camera_name", "default_camera_config"} & set(config.kwargs):
+            return
+        looks = renderer.default_cam_config or {}
+        following = _following_camera(renderer.model)
+        if following is not None:
+            renderer.camera_id = following
+        elif looks.get("trackbodyid", -1) > 0:  # 0 is the world
+            renderer.default_cam_config = {"type": TRACKING, **looks}
+    elif isinstance(render_kwargs, dict) and hasattr(base, "physics"):
+        model = base.physics.model
+        following = _following_camera(model)
+        render_kwargs.setdefault("camera_id", following if following is not None else 0 if model.ncam else -1)
+
+
+def _following_camera(model: Any) -> int | None:
+    """The first camera of a MuJoCo model that follows a centre of mass; cameras on hands and eyes are of other kinds."""
+    return next((i for i, mode in enumerate(model.cam_mode) if int(mode) == TRACKCOM), None)
 
 
 @contextmanager
@@ -126,6 +191,8 @@ def stage(policy: Policy, request: Request, *, drawn: bool = True) -> Iterator[S
 
     Raises:
         CannotDraw: if it does not; its cause says why.
+        ConfigError: it could not even be made.
+        NotDrawable: nothing draws it.
     """
     try:
         opened = Stage(policy, request)
@@ -133,6 +200,8 @@ def stage(policy: Policy, request: Request, *, drawn: bool = True) -> Iterator[S
             opened.env.reset(seed=0)
             if not np.ptp(opened.picture()):
                 raise CannotDraw("pictures come out in a single colour")
+    except (CannotDraw, ConfigError, NotDrawable):
+        raise
     except Exception as error:
         raise CannotDraw(" ".join(f"{type(error).__name__}: {error}".split())) from error
     try:
@@ -146,12 +215,16 @@ def film(policy: Policy, request: Request) -> Filmed:
     out = Path(request.out)
     part = out.with_name(f".{out.stem}.part{out.suffix}")
     record = {".mp4": _mp4, ".gif": _gif, ".png": _strip}[out.suffix]
-    with storage_errors("write", out):
+    if not out.parent.is_dir():
+        raise StorageError(f"cannot write {out}: there is no directory {out.parent}")
+    try:
         try:
             filmed = record(policy, request, part)
             part.replace(out)
         finally:
             part.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot write {out}: {error.strerror or error}") from error
     return filmed
 
 
@@ -230,25 +303,32 @@ def _captioned(picture: Picture, moment: Moment) -> Image.Image:
 
 
 def main() -> int:
-    """Film the request in the first argument (JSON); the answer is a line of JSON, or an exit code and a reason."""
+    """Film the request in the first argument (JSON); the answer is a line of JSON, or an exit code and a reason.
+
+    With a second argument ``make`` the environment is only made, not drawn.
+    """
     from ppo_sweep.runs.policy import load_policy
 
     request = Request(**json.loads(sys.argv[1]))
     try:
         policy = load_policy(request.run)
-    except StorageError as error:
-        print(error, file=sys.stderr)
-        return BAD_RUN
-    try:
+        if sys.argv[2:] == ["make"]:
+            make(policy.env_config, lambda message: None).close()
+            return 0
         filmed = film(policy, request)
-    except CannotDraw as error:
+    except (CannotDraw, ConfigError, NotDrawable, StorageError) as error:
         print(error, file=sys.stderr)
-        return MISSING_PACKAGE if isinstance(error.__cause__, DependencyNotInstalled) else CANNOT_DRAW
-    except StorageError as error:
-        print(error, file=sys.stderr)
-        return BAD_RUN
+        return _exit_code(error)
     print(json.dumps(asdict(filmed)))
     return 0
+
+
+def _exit_code(error: CannotDraw | ConfigError | NotDrawable | StorageError) -> int:
+    if isinstance(error, CannotDraw):
+        return MISSING_PACKAGE if isinstance(error.__cause__, DependencyNotInstalled) else CANNOT_DRAW
+    if isinstance(error, ConfigError):
+        return NOT_MADE
+    return NOT_DRAWABLE if isinstance(error, NotDrawable) else BAD_RUN
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from ppo_sweep.config import OPERATIONAL_KEYS
+from ppo_sweep.config import OPERATIONAL_KEYS, ConfigError, Fault
 
 #: Longest name of one directory, in bytes (most file systems allow 255; archives and mails cut earlier).
 MAX_BYTES = 150
@@ -86,6 +86,18 @@ def directory_name(text: str) -> str:
     """``text`` as the name of one directory: encoded, cut, never hidden and never ``..``."""
     name = _cut(encode(text))
     return f"%2E{name[1:]}" if name.startswith(".") else name
+
+
+def study_directory(name: str) -> str:
+    """The directory of ``study=name`` below the results root.
+
+    Raises:
+        ConfigError: where :func:`study_fault` finds one.
+    """
+    fault = study_fault(name)
+    if fault is not None:
+        raise ConfigError([Fault("study", fault)])
+    return directory_name(name)
 
 
 def job_directory(overrides: Mapping[str, Any], seed: float) -> PurePosixPath:

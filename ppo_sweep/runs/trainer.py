@@ -23,7 +23,7 @@ from ppo_sweep.runs.directory import RunDirectory
 from ppo_sweep.runs.errors import StorageError
 from ppo_sweep.runs.evaluation import FINAL_EPISODES, evaluate
 from ppo_sweep.runs.interrupts import Interrupts
-from ppo_sweep.runs.naming import directory_name, job_directory, study_name
+from ppo_sweep.runs.naming import job_directory, study_directory, study_name
 from ppo_sweep.runs.policy import policy_of
 from ppo_sweep.runs.progress import Progress
 from ppo_sweep.runs.score import score
@@ -239,7 +239,7 @@ def _episode_row(episode: Episode) -> dict[str, float | int | bool]:
 def default_directory(config: Config) -> Path:
     """Where a run started from Python is kept: named after the knobs that differ from the typed defaults."""
     changed = {key: value for key, value in _flat(config).items() if _flat(Config())[key] != value}
-    study = directory_name(config.study) if config.study else study_name([config.env.id])
+    study = study_name([config.env.id]) if config.study is None else study_directory(config.study)
     return Path(config.results) / study / job_directory(changed, config.seed)
 
 

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+from ppo_sweep.config import ConfigError, Fault
 from ppo_sweep.runs.errors import StorageError
-from ppo_sweep.runs.filming import BAD_RUN, CANNOT_DRAW, MISSING_PACKAGE, Filmed, Request
+from ppo_sweep.runs.filming import BAD_RUN, CANNOT_DRAW, MISSING_PACKAGE, NOT_DRAWABLE, NOT_MADE, Filmed, Request
 
 FORMATS = (".mp4", ".gif", ".png")
 
@@ -31,6 +32,7 @@ def watch(request: Request) -> Filmed:
 
     Raises:
         NoRenderer: with what was tried, and what to install.
+        ConfigError: the environment of the run cannot be made any more.
         StorageError: no policy there, or the film cannot be written.
         ValueError: the suffix of ``request.out`` is none of :data:`FORMATS`.
     """
@@ -38,7 +40,7 @@ def watch(request: Request) -> Filmed:
         raise ValueError(f"{request.out}: a film ends in {', '.join(FORMATS)}")
     if Path(request.out).suffix == ".mp4" and not has_ffmpeg():
         raise NoRenderer("an mp4 needs ffmpeg: pip install imageio-ffmpeg, or choose a .gif or .png with --out")
-    reasons = {}
+    reasons: dict[str, str] = {}
     for library in graphics_libraries(os.environ):
         done = _film_with(library, request)
         if done.returncode == 0:
@@ -48,7 +50,11 @@ def watch(request: Request) -> Filmed:
             raise StorageError(reason)
         if done.returncode == MISSING_PACKAGE:
             raise NoRenderer(f"what draws this environment is not installed: {reason}")
-        if done.returncode > 0 and done.returncode != CANNOT_DRAW:
+        if done.returncode == NOT_DRAWABLE:
+            raise NoRenderer(reason)
+        if done.returncode == NOT_MADE and not reasons:
+            _check_environment(request)
+        if done.returncode > 0 and done.returncode not in (CANNOT_DRAW, NOT_MADE):
             raise RuntimeError(done.stderr)
         reasons[library or "default"] = reason
     tried = "\n".join(f"  {library}: {reason}" for library, reason in reasons.items())
@@ -75,11 +81,19 @@ def graphics_libraries(environ: Mapping[str, str], platform: str = sys.platform)
     return ("egl", "osmesa", "glfw") if screen else ("egl", "osmesa")
 
 
-def _film_with(library: str, request: Request) -> subprocess.CompletedProcess[str]:
+def _check_environment(request: Request) -> None:
+    """Make the environment without drawing: MuJoCo fails on import where a graphics library is missing, and that is not its fault."""
+    done = _film_with("disabled", request, "make")
+    if done.returncode == NOT_MADE:
+        key, _, message = _reason(done).partition(": ")
+        raise ConfigError([Fault(key, message)])
+
+
+def _film_with(library: str, request: Request, *mode: str) -> subprocess.CompletedProcess[str]:
     environ = {"SDL_VIDEODRIVER": "dummy", "PYGAME_HIDE_SUPPORT_PROMPT": "1"} | os.environ
     if library:
         environ |= {"MUJOCO_GL": library}
-    command = [sys.executable, "-m", "ppo_sweep.runs.filming", json.dumps(asdict(request))]
+    command = [sys.executable, "-m", "ppo_sweep.runs.filming", json.dumps(asdict(request)), *mode]
     return subprocess.run(command, env=environ, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
 
 

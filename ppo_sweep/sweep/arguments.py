@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NoReturn
 
-from ppo_sweep.config import ConfigError, Fault
+from ppo_sweep.config import ConfigError, Fault, knobs
 
 #: What is to be done: train; print our help; check, then let Hydra print; let Hydra answer alone.
 Task = Literal["run", "help", "show", "hydra"]
@@ -118,8 +118,13 @@ def _flags(known: argparse.Namespace) -> list[str]:
 
 
 def _unknown_option(word: str) -> Fault:
+    name = word.partition("=")[0].lstrip("-").replace("-", "_")
+    found = next((spec for key, _, spec in knobs() if key == name), None)
+    if found is not None:
+        value = word.partition("=")[2] or ("true" if found.type == "bool" else "…")
+        return Fault(word, f"no such option; knobs are written without dashes: {name}={value}")
     options = [option for action in parser()._actions for option in action.option_strings if option not in _REFUSED]
-    near = difflib.get_close_matches(word.partition("=")[0], options, n=2, cutoff=0.6)
+    near = difflib.get_close_matches(word.partition("=")[0], options, n=2, cutoff=0.8 if "=" in word else 0.6)
     hint = f"did you mean {' or '.join(near)}?" if near else "see `python train.py --help`"
     if word.startswith("--") and "=" in word and not near:
         hint = f"knobs are written without dashes: {word.lstrip('-')}"

@@ -16,13 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ppo_sweep.config import Config, ConfigError, EnvConfig, Fault
+from ppo_sweep.machine import device_faults
 from ppo_sweep.runs import naming
 from ppo_sweep.runs.places import resolve_inside
-from ppo_sweep.sweep import arguments, overrides, requirements
+from ppo_sweep.sweep import arguments, overrides
 from ppo_sweep.sweep.arguments import Arguments
 from ppo_sweep.sweep.composition import CONF, Composer, Composition, overlay
 from ppo_sweep.sweep.draft import Draft
 from ppo_sweep.sweep.overrides import Setting
+from ppo_sweep.sweep.results_root import root_fault
 
 if TYPE_CHECKING:
     from ppo_sweep.envs import EnvSpec
@@ -57,7 +59,7 @@ class Checked:
 
 
 def check(argv: Sequence[str], conf: Path = CONF) -> Checked:
-    """Everything that ``argv`` asks for, validated; touches no file but those under ``conf``.
+    """Everything that ``argv`` asks for, validated; reads ``conf``, leaves no file behind.
 
     Args:
         argv: the command line after ``train.py``.
@@ -98,11 +100,13 @@ class _Check:
         """The whole check; raises ConfigError."""
         self._add_grid_of_experiment()
         drafts = list(self._drafts(self._grid()))
-        self.faults += [fault for draft in drafts for fault in draft.faults]
+        # What is wrong with a study's name is said once, by _study.
+        self.faults += [fault for draft in drafts for fault in draft.faults if fault.key != "study"]
+        self.faults += [fault for draft in drafts if (fault := draft.second_environment())]
         study = self._study(drafts)
         jobs = self._jobs(drafts, study)
-        self.faults += requirements.faults(job.config for job in jobs)
-        warnings = self._inspect(drafts)
+        self.faults += [fault for job in jobs for fault in device_faults(job.config)]
+        warnings = [*self._inspect(drafts), *self._mistuned(drafts)]
         if self.faults:
             raise ConfigError(list(dict.fromkeys(self.faults)))
         return Checked(self.given, tuple(jobs), tuple(warnings), self._hydra_argv(study))
@@ -158,16 +162,18 @@ class _Check:
                 continue
             try:
                 typed = {key: value for key, value in job.items() if key not in groups}
-                yield Draft(job, composed.choices, overlay(composed.values, typed))
+                yield Draft(job, composed.choices, overlay(composed.values, typed), composed.values["env"].get("id"))
             except ConfigError as error:
                 self.faults += error.faults
 
     def _study(self, drafts: Sequence[Draft]) -> str:
         """The one study of this command."""
-        named = {draft.values.get("study") for draft in drafts}
+        named = {repr(study): study for study in (draft.values.get("study") for draft in drafts)}
         if len(named) > 1:
-            self.faults.append(Fault("study", f"one command, one study, but its choices name {' and '.join(map(str, named))}; give study="))
-        name = next(iter(named), None)
+            self.faults.append(
+                Fault("study", f"one command, one study, but its choices name {' and '.join(map(str, named.values()))}; give study=")
+            )
+        name = next(iter(named.values()), None)
         if name is None:
             return naming.study_name(draft.environment for draft in drafts)
         fault = naming.study_fault(name)
@@ -184,8 +190,24 @@ class _Check:
             made = dataclasses.replace(draft.config, study=study)
             path = Path(made.results, study, naming.job_directory(draft.overrides, made.seed))
             jobs.setdefault(path, Job(made, draft.overrides, study, naming.run_name(draft.overrides), path))
+        for root in {job.config.results for job in jobs.values()}:
+            if fault := root_fault(Path(root), study, probe=self.given.task == "run"):
+                self.faults.append(fault)
+                return list(jobs.values())
         self.faults += [fault for fault in map(_escape, jobs.values()) if fault is not None]
         return list(jobs.values())
+
+    def _mistuned(self, drafts: Sequence[Draft]) -> list[str]:
+        """Warnings about tuned values of another recipe or environment than the chosen ones."""
+        found: dict[str, None] = {}
+        for draft in drafts:
+            tuned, chosen = str(draft.overrides.get("tuned", "none")), {group: draft.choices.get(group, "") for group in ("recipe", "env")}
+            recipe, _, env = tuned.partition("_")
+            ours = recipe in self.composer.options("recipe") and env in self.composer.options("env")
+            if ours and (recipe, env) != (chosen["recipe"], chosen["env"]):
+                given = f"recipe={chosen['recipe']} env={chosen['env']}"
+                found[f"tuned={tuned} holds values for recipe={recipe} env={env}, but this is {given}; tuned=none leaves them out"] = None
+        return list(found)
 
     def _inspect(self, drafts: Sequence[Draft]) -> list[str]:
         """Make each distinct environment once: faults of environments, and warnings that need the horizon.
@@ -230,8 +252,6 @@ class _Check:
 def _escape(job: Job) -> Fault | None:
     """What keeps a run's directory from being made below the results root, if anything."""
     root = Path(job.config.results)
-    if root.exists() and not root.is_dir():
-        return Fault("results", f"{str(root)!r} is a file, not a directory")
     try:
         resolve_inside(root, job.study, job.path.relative_to(root / job.study).as_posix())
     except ConfigError as error:

@@ -16,14 +16,16 @@ class Draft:
         overrides: full key → parsed value of what was typed.
         choices: group → choice, defaults included.
         values: nested plain values.
+        chosen_id: the environment's id by the choices alone.
         config: the typed configuration, or None.
         faults: what is wrong with it.
     """
 
-    def __init__(self, overrides: Mapping[str, Any], choices: Mapping[str, str], values: Mapping[str, Any]) -> None:
+    def __init__(self, overrides: Mapping[str, Any], choices: Mapping[str, str], values: Mapping[str, Any], chosen_id: object) -> None:
         self.overrides = dict(overrides)
         self.choices = choices
         self.values = values
+        self.chosen_id = chosen_id
         self.config: Config | None = None
         self.faults: list[Fault] = []
         try:
@@ -45,6 +47,17 @@ class Draft:
             return Config.from_dict({"env": self.values["env"], "total_steps": 10**12}).env
         except ConfigError:
             return None
+
+    def second_environment(self) -> Fault | None:
+        """``env.id`` beside ``env=`` that names another one: budget and reference scores would be the first one's."""
+        choice, typed = self.overrides.get("env", "any"), self.overrides.get("env.id")
+        if choice == "any" or typed is None or typed == self.chosen_id:
+            return None
+        return Fault(
+            "env.id",
+            f"{typed} is another environment than env={choice} ({self.chosen_id}), whose budget and reference scores would be "
+            f"applied to it; leave out env={choice} or env.id={typed}",
+        )
 
     def warnings(self, horizon: int) -> Iterator[str]:
         """What is allowed but probably not meant, given the time limit in agent steps."""

@@ -24,6 +24,11 @@ Later wins: defaults, network, env, algo, recipe, tuned, experiment, command lin
 Results are kept in results/STUDY/RUN/seed=N; the same command continues what was interrupted.
 """
 
+_DEFAULTS = (
+    "Knobs (KEY=VALUE). The values below are the typed defaults; env, recipe and tuned choose over many of them.",
+    "What a command will run with, nothing trained: python train.py --cfg job env=hopper",
+)
+
 _OPTIONS = """\
 Options
   -m, --multirun        train every combination of the given values
@@ -55,6 +60,7 @@ def help_text(conf: Path = CONF) -> str:
         groups = [(group, composer.options(group)) for group in composer.groups()]
     lines = [_USAGE, "Groups (GROUP=CHOICE)"]
     lines += [f"  {group:<10} {' | '.join(options)}" for group, options in groups if options]
+    lines += ["", *_DEFAULTS]
     for section, title in _SECTIONS.items():
         lines += ["", f"{title}: KEY=DEFAULT"]
         for key, knob, spec in _of(section):

@@ -30,6 +30,7 @@ _FIXED = {
     "hydra.sweep.dir": "a run's directory follows from its overrides; choose another root with results= or another study with study=",
     "hydra.sweep.subdir": "a run's directory follows from its overrides",
     "hydra.job.name": "it names train.log, which other tools look for",
+    "hydra.output_subdir": "it names .hydra/, where other tools look for how a run was composed",
     "hydra.mode": "use -m for a grid, nothing for a single run",
 }
 
@@ -104,6 +105,9 @@ def read(
             faults.append(Fault(parsed.key_or_group, f"this sweep cannot be expanded: {_first_line(error)}"))
             continue
         text = word.split("=", 1)[1]
+        if text.startswith("="):
+            faults.append(Fault(parsed.key_or_group, f"has one '=' too many; write {parsed.key_or_group}={text.lstrip('=')}"))
+            continue
         if parsed.is_range_sweep() and any(isinstance(value, float) for value in values):
             text = f"choice({','.join(map(naming.shortest, values))})"
         setting = Setting(parsed.key_or_group, values, text, group, parsed.is_sweep_override())
@@ -168,6 +172,8 @@ def _refusal(parsed: Override) -> Fault | None:
         return Fault(f"{key}@{parsed.package}", f"configs stay in their own package; write {key}=…")
     if key in _FIXED:
         return Fault(key, f"is not for the command line: {_FIXED[key]}")
+    if key == "hydra.launcher.workers":
+        return Fault(key, "no such knob yet: running several at once comes with a later version; leave it out")
     if key == "hydra.job.chdir" and parsed.value() is True:
         return Fault(key, "a run does not change the working directory: paths you give are relative to where you are; leave it out")
     return None
@@ -206,6 +212,11 @@ def _malformed(word: str, message: str, groups: Sequence[str]) -> Fault:
         return Fault(word, f"is not of the form KEY=VALUE{hint}")
     if not re.match(r"^[~+]{0,2}[A-Za-z_]", key):
         return Fault(word, "is not of the form KEY=VALUE: a key starts with a letter")
+    if text.startswith("="):
+        return Fault(key, f"has one '=' too many; write {key}={text.lstrip('=')}")
+    if text.endswith(",") or text.startswith(",") or ",," in text:
+        values = ",".join(part for part in text.split(",") if part)
+        return Fault(key, f"{text!r} has a comma too many; write {key}={values}")
     if text.count("(") != text.count(")") or text.count("[") != text.count("]") or text.count("{") != text.count("}"):
         return Fault(key, f"brackets do not match in {text!r}")
     if re.search(r"[^\w./:,+*?@${}\[\]()%-]", text) and not re.search(r"['\"]", text):

@@ -79,7 +79,7 @@ def carry_out(main: Callable[[], Any], session: Session, argv: tuple[str, ...]) 
         except (DirectoryBusy, DirectoryMismatch) as error:
             print(error, file=sys.stderr)
             return DIRECTORY
-        except (StorageError, OSError) as error:
+        except StorageError as error:
             print(error, file=sys.stderr)
             return RUN_FAILED
         except SystemExit as stop:
@@ -87,11 +87,25 @@ def carry_out(main: Callable[[], Any], session: Session, argv: tuple[str, ...]) 
         except KeyboardInterrupt:
             print("interrupted; the same command continues", file=sys.stderr)
             return 130
-        except Exception:
+        except Exception as error:
+            refused = _disk_error(error)
+            if refused is not None:
+                print(refused, file=sys.stderr)
+                return RUN_FAILED
             traceback.print_exc()
             print("this is a bug in ppo_sweep; the lines above say where", file=sys.stderr)
             return BUG
     return session.exit_code
+
+
+def _disk_error(error: BaseException | None) -> str | None:
+    """What the disk refused, if that is at the root of ``error``: Hydra writes files of its own, and wraps what it meets."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno is not None:
+            what = f"cannot write {error.filename}" if error.filename else "cannot write the results"
+            return f"{what}: {error.strerror}; what was written before is intact, and the same command continues once the cause is gone"
+        error = error.__cause__ or error.__context__
+    return None
 
 
 @contextmanager

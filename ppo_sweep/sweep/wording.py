@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from pathlib import Path
 
-
-def python() -> str:
-    """How the Python in use is typed from here: ``.venv/bin/python``, or ``python`` where it lies elsewhere."""
-    executable, here = Path(sys.executable), Path.cwd()
-    return shlex.quote(str(executable.relative_to(here))) if executable.is_relative_to(here) else "python"
+from ppo_sweep.installation import ROOT, python, typed
 
 
 def outcome(state: str, directory: Path, score: float | None, reason: str | None) -> str:
@@ -18,5 +13,11 @@ def outcome(state: str, directory: Path, score: float | None, reason: str | None
     place = shlex.quote(str(directory))
     worth = f"score {score:.4g}" if score is not None else "no score"
     why = f" ({reason})" if reason else ""
-    following = {"done": f"watch it: {python()} scripts/watch.py {place}", "stopped": "the same command continues it"}
-    return f"{state}: {place} · {worth}{why} · {following.get(state, f'see {place}/train.log')}"
+    return f"{state}: {place} · {worth}{why} · {_following(state, place)}"
+
+
+def _following(state: str, place: str) -> str:
+    script = ROOT / "scripts" / "watch.py"
+    if state == "done" and script.is_file():  # an installed wheel has no scripts
+        return f"watch it: {python()} {typed(script)} {place}"
+    return "the same command continues it" if state == "stopped" else f"see {place}/train.log"

@@ -12,7 +12,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from ppo_sweep import config
-from ppo_sweep.config import Config
+from ppo_sweep.config import Config, ConfigError
 from ppo_sweep.sweep.command_line import check
 from ppo_sweep.sweep.composition import CONF
 
@@ -154,8 +154,10 @@ def test_id_alone_takes_nothing_of_another_task() -> None:
     assert made.total_steps == 1_000_000
 
 
-def test_id_beside_a_choice_keeps_the_choice() -> None:
-    assert composed("env=pendulum", "env.id=MountainCarContinuous-v0").total_steps == 300_000
+def test_id_beside_a_choice_must_be_the_choice_s_own() -> None:
+    assert composed("env=pendulum", "env.id=Pendulum-v1").total_steps == 300_000
+    with pytest.raises(ConfigError, match="is another environment than env=pendulum"):
+        composed("env=pendulum", "env.id=MountainCarContinuous-v0")
 
 
 @pytest.mark.parametrize(

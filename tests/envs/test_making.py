@@ -56,6 +56,102 @@ def test_a_module_that_cannot_be_imported_is_named() -> None:
     assert key == "env.id" and "'no_such_module'" in message and "PYTHONPATH" in message
 
 
+@pytest.mark.parametrize("name", [".x:B-v0", "../../x:Foo-v0", ":B-v0", "a b:B-v0", "a:b:C-v0", "a..b:C-v0"])
+def test_what_cannot_be_a_module_is_refused_with_an_example(name: str) -> None:
+    [(key, message)] = refusal(name)
+    assert key == "env.id" and "is not the name of a module; for example env.id=package.module:Name-v0" in message
+
+
+@pytest.mark.parametrize(
+    ("source", "error", "place"),
+    [
+        ("x = 1\nundefined_name\n", "NameError: name 'undefined_name' is not defined", "line 2 of module_with_a_fault.py"),
+        ("def broken(:\n", "SyntaxError", "(module_with_a_fault.py, line 1)"),
+        ("import sys\n\nsys.exit(3)\n", "SystemExit: 3", "line 3 of module_with_a_fault.py"),
+        ("\nimport no_such_thing\n", "ModuleNotFoundError: No module named 'no_such_thing'", "line 2 of module_with_a_fault.py"),
+        ("import json\njson.loads('x')\n", "JSONDecodeError", "line 2 of module_with_a_fault.py"),
+    ],
+)
+def test_a_module_that_fails_on_import_is_answered_with_its_error_and_line(
+    source: str, error: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "module_with_a_fault.py").write_text(source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "module_with_a_fault", raising=False)
+    [(key, message)] = refusal("module_with_a_fault:B-v0")
+    assert key == "env.id" and "'module_with_a_fault'" in message and error in message and place in message
+
+
+def test_a_typo_in_a_module_s_own_id_is_answered_with_what_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = "import gymnasium\ngymnasium.register('Gooal-v0', entry_point='gymnasium.envs.classic_control.pendulum:PendulumEnv')\n"
+    (tmp_path / "module_with_a_goal.py").write_text(source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    [(_, message)] = refusal("module_with_a_goal:Goaal-v0")
+    assert "did you mean module_with_a_goal:Gooal-v0?" in message
+
+
+@pytest.mark.parametrize("name", ["Nope-v0", "Taxi-v3", "CartPol-v1", "FrozenLake-v9"])
+def test_only_close_ids_that_can_be_trained_on_are_suggested(name: str) -> None:
+    [(_, message)] = refusal(name)
+    assert "did you mean" not in message and "env.id=Hopper-v5" in message
+
+
+@pytest.mark.parametrize("name", ["Pong-v5", "PongNoFrameskip-v4", "PongDeterministic-v4", "Pong-ram-v4"])
+def test_old_names_of_atari_games_are_answered_with_the_new_one_and_its_extra(name: str) -> None:
+    [(_, message)] = refusal(name)
+    assert "ALE/Pong-v5" in message and "pip install -e '.[atari]'" in message
+
+
+@pytest.mark.parametrize("limit", [None, 1000])
+def test_time_limit_of_a_task_is_a_knob_of_its_own(limit: int | None) -> None:
+    [(key, message)] = refusal("dm_control/cheetah-run-v0", kwargs={"task_kwargs": {"time_limit": 5}}, max_episode_steps=limit)
+    assert key == "env.kwargs.task_kwargs.time_limit" and "env.max_episode_steps=1000" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "kwargs", "says"),
+    [
+        ("Pendulum-v1", {"g": "hello"}, "could not be stepped"),
+        ("Hopper-v5", {"ctrl_cost_weight": float("inf")}, "in its first step"),
+        ("Hopper-v5", {"reset_noise_scale": float("inf")}, "could not be reset"),
+    ],
+)
+def test_arguments_that_only_a_step_finds_unfit_are_refused(name: str, kwargs: dict[str, Any], says: str) -> None:
+    [(key, message)] = refusal(name, kwargs=kwargs)
+    assert key == "env.kwargs" and says in message and name in message
+
+
+@pytest.mark.parametrize(
+    ("returned", "says"),
+    [
+        ("[0.0, float('nan'), 0.0], 0.0, False, False, {}", "has NaN or infinity in its first observations"),
+        ("[0.0, 0.0], 0.0, False, False, {}", "returns observations of shape (2,)"),
+        ("[0.0, 0.0, 0.0], float('nan'), False, False, {}", "has a reward of nan in its first step"),
+        ("[0.0, 0.0, 0.0], 0.0, False, {}", "could not be stepped: ValueError: not enough values to unpack"),
+    ],
+)
+def test_an_environment_whose_first_step_is_unusable_is_refused(
+    returned: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = (
+        "import gymnasium\n"
+        "from gymnasium.envs.classic_control.pendulum import PendulumEnv\n"
+        "class Odd(PendulumEnv):\n"
+        "    def step(self, action):\n"
+        f"        return {returned}\n"
+        "gymnasium.register('Odd-v0', entry_point=Odd, max_episode_steps=9)\n"
+    )
+    name = f"module_of_an_odd_env_{abs(hash(returned))}"
+    (tmp_path / f"{name}.py").write_text(source.replace("Odd-v0", f"Odd{abs(hash(returned))}-v0"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    [(key, message)] = refusal(f"{name}:Odd{abs(hash(returned))}-v0")
+    assert key == "env.id" and says in message
+
+
+def test_infinity_is_accepted_where_it_does_no_harm(opened: Open) -> None:
+    assert opened("Hopper-v5", kwargs={"healthy_z_range": [0.7, float("inf")]}).spec.horizon == 1000
+
+
 def test_a_module_registers_its_environment_on_import(opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = (
         "import gymnasium\n"
@@ -74,13 +170,13 @@ def test_a_missing_box2d_names_the_extra(name: str, monkeypatch: pytest.MonkeyPa
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "Box2D", None)
     [(key, message)] = refusal(name)
-    assert key == "env.id" and message == f"{name} needs Box2D; install it with pip install 'ppo-sweep[box2d]'"
+    assert key == "env.id" and message == f"{name} needs Box2D; install it with pip install -e '.[box2d]'"
 
 
 def test_a_missing_atari_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ale_py", None)
     [(key, message)] = refusal("ALE/Pong-v5")
-    assert key == "env.id" and "pip install 'ppo-sweep[atari]'" in message
+    assert key == "env.id" and "pip install -e '.[atari]'" in message
 
 
 def test_a_missing_shimmy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,8 +220,8 @@ def test_every_wrong_argument_is_reported() -> None:
 
 def test_kwargs_reach_the_environment(opened: Open) -> None:
     assert opened("HalfCheetah-v5", kwargs={"frame_skip": 7, "ctrl_cost_weight": 0.5})._env.unwrapped.frame_skip == 7
-    suite = opened("dm_control/cheetah-run-v0", kwargs={"task_kwargs": {"time_limit": 2}})
-    assert suite.spec.horizon == 200
+    suite = opened("dm_control/cheetah-run-v0", kwargs={"environment_kwargs": {"control_timestep": 0.02}})
+    assert suite.spec.horizon == 500
 
 
 def test_the_warning_about_an_old_version_is_passed_on_in_plain_text(opened: Open) -> None:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from ppo_sweep.config import Config
+from ppo_sweep.config import Config, ConfigError
+from ppo_sweep.envs import make
 from ppo_sweep.learner.policy import Policy
 from ppo_sweep.learner.population import Population
 from ppo_sweep.runs import watching
 from ppo_sweep.runs.errors import StorageError
-from ppo_sweep.runs.filming import Request, film, playing_speed, strip_moments
+from ppo_sweep.runs.filming import Request, film, follow, playing_speed, strip_moments
 from ppo_sweep.runs.policy import policy_of
 from ppo_sweep.runs.watching import NoRenderer, graphics_libraries, watch
 
@@ -139,6 +142,137 @@ def test_a_missing_drawing_package_is_named(run: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("PYTHONPATH", str(empty.parent))
     with pytest.raises(NoRenderer, match=r"not installed.*pygame"):
         watch(Request(str(run), str(run / "strip.png"), frames=2))
+
+
+@pytest.mark.parametrize(
+    "env_id", ["Hopper-v5", "HalfCheetah-v5", "Walker2d-v5", "Ant-v5", "Swimmer-v5", "Hopper-v4", "dm_control/cheetah-run-v0"]
+)
+def test_the_camera_goes_with_the_body(env_id: str) -> None:
+    mujoco = pytest.importorskip("mujoco")
+    config = Config.from_dict({"env": {"id": env_id}}).env
+    env = make(config, lambda message: None, render_mode="rgb_array")
+    env.reset(seed=0)
+    base: Any = env.unwrapped
+    follow(base, config)
+    if hasattr(base, "mujoco_renderer"):
+        model, data, camera = base.model, base.data, base.mujoco_renderer.camera_id
+    else:
+        model, data, camera = base.physics.model.ptr, base.physics.data.ptr, base.render_kwargs["camera_id"]
+    mujoco.mj_forward(model, data)
+    before = data.cam_xpos[camera].copy()
+    data.qpos[0] += 10
+    mujoco.mj_forward(model, data)
+    np.testing.assert_allclose(data.cam_xpos[camera] - before, [10, 0, 0], atol=1e-6)
+    env.close()
+
+
+@pytest.mark.parametrize("kwargs", [{"camera_name": "track"}, {"camera_id": 0}, {"default_camera_config": {"distance": 9.0}}], ids=str)
+def test_a_camera_chosen_in_env_kwargs_is_kept(kwargs: dict[str, Any]) -> None:
+    config = Config.from_dict({"env": {"id": "Hopper-v5", "kwargs": kwargs}}).env
+    env = make(config, lambda message: None, render_mode="rgb_array")
+    renderer = env.unwrapped.mujoco_renderer  # type: ignore[attr-defined]
+    chosen = renderer.camera_id, renderer.default_cam_config
+    follow(env.unwrapped, config)
+    assert (renderer.camera_id, renderer.default_cam_config) == chosen
+    env.close()
+
+
+#: Draws Hopper at the start and 10.0 m further on (the floor repeats every metre); needs a process of its own.
+FAR_AWAY = """
+import sys
+import numpy as np
+from ppo_sweep.config import Config
+from ppo_sweep.runs.filming import Request, Stage
+from types import SimpleNamespace
+stage = Stage(SimpleNamespace(env_config=Config.from_dict({"env": {"id": "Hopper-v5"}}).env), Request("", ""))
+stage.env.reset(seed=0)
+base, pictures = stage.env.unwrapped, []
+for x in (0.0, 10.0):
+    base.set_state(np.r_[x, base.data.qpos[1:]], base.data.qvel)
+    pictures.append(stage.picture().astype(int))
+np.save(sys.argv[1], pictures)
+"""
+
+
+@pytest.mark.parametrize("library", ["egl", "osmesa"])
+def test_a_body_far_from_the_start_is_still_in_the_picture(library: str, tmp_path: Path) -> None:
+    out = tmp_path / "pictures.npy"
+    environ = os.environ | {"MUJOCO_GL": library}
+    done = subprocess.run([sys.executable, "-c", FAR_AWAY, out], env=environ, capture_output=True, text=True, check=False, cwd=ROOT)
+    if not out.exists():
+        pytest.skip(f"{library} does not draw here: {done.stderr[-200:]}")
+    near, far = np.load(out)
+    brown = [(picture[..., 0] > picture[..., 2] + 40).sum() for picture in (near, far)]  # the body; floor and sky are grey, green, blue
+    assert brown[0] > 1000
+    assert brown[1] == pytest.approx(brown[0], rel=0.1)
+
+
+def module_run(folder: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> Path:
+    """A run in an environment of the user's own module ``bare``; ``body`` is in the class."""
+    source = f"""
+import gymnasium, numpy as np
+class Bare(gymnasium.Env):
+    observation_space = gymnasium.spaces.Box(-1, 1, (2,), np.float64)
+    action_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+{body}
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(2), {{}}
+    def step(self, action):
+        return np.zeros(2), 0.0, False, False, {{}}
+gymnasium.register("Bare-v0", Bare, max_episode_steps=10)
+"""
+    (folder / "bare.py").write_text(source)
+    environ = os.environ | {"PYTHONPATH": str(folder)}
+    code = """
+import sys, pathlib, ppo_sweep
+values = {"env": {"id": "bare:Bare-v0"}, "algo": {"n_steps": 64}, "total_steps": 64}
+ppo_sweep.train(values, pathlib.Path(sys.argv[1]), console=False)
+"""
+    command = [sys.executable, "-c", code, str(folder / "run")]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    return folder / "run"
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["    pass", "    metadata = {'render_modes': ['ansi']}\n    def __init__(self, render_mode=None): self.render_mode = render_mode"],
+    ids=["takes no render_mode", "draws text only"],
+)
+def test_an_environment_without_pictures_is_not_blamed_on_the_graphics_library(
+    body: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = module_run(tmp_path, monkeypatch, body)
+    with pytest.raises(NoRenderer, match=r"bare:Bare-v0 draws no pictures.*rgb_array") as caught:
+        watch(Request(str(run), str(tmp_path / "strip.png")))
+    assert "apt install" not in str(caught.value)
+
+
+def test_a_module_that_is_not_found_is_not_blamed_on_the_graphics_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = module_run(tmp_path, monkeypatch, "    pass")
+    monkeypatch.delenv("PYTHONPATH")
+    with pytest.raises(ConfigError, match=r"bare.*PYTHONPATH"):
+        watch(Request(str(run), str(tmp_path / "strip.png")))
+    done = script("watch.py", str(run), "--out", str(tmp_path / "strip.png"))
+    assert done.returncode == 2
+    assert "PYTHONPATH" in done.stderr and "apt install" not in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_graphics_library_that_is_not_there_is_not_blamed_on_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import ppo_sweep
+
+    values = {"env": {"id": "Hopper-v5", "max_episode_steps": 20}, "algo": {"n_steps": 64}, "total_steps": 64}
+    run = ppo_sweep.train(values, tmp_path / "run", console=False).directory
+    monkeypatch.setenv("MUJOCO_GL", "none such")
+    with pytest.raises(NoRenderer, match=r"none such(.|\n)*apt install"):
+        watch(Request(str(run), str(tmp_path / "strip.png")))
+
+
+def test_a_film_into_a_directory_that_is_not_there_is_refused_in_words_of_its_own(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"cannot write .*a\.png: there is no directory .*nowhere$"):
+        watch(Request(str(run), str(tmp_path / "nowhere" / "a.png")))
 
 
 def test_a_killed_driver_is_a_reason_not_a_crash(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ppo_sweep.config import OPERATIONAL_KEYS
-from ppo_sweep.runs.naming import MAX_BYTES, directory_name, job_directory, run_name, shortest, study_fault, study_name
+from ppo_sweep.config import OPERATIONAL_KEYS, ConfigError
+from ppo_sweep.runs.naming import MAX_BYTES, directory_name, job_directory, run_name, shortest, study_directory, study_fault, study_name
 
 
 def test_run_name_is_sorted_by_key_and_joined_by_commas() -> None:
@@ -129,6 +129,12 @@ def test_study_must_be_one_visible_directory(name: object) -> None:
 
 def test_ordinary_study_is_fine() -> None:
     assert study_fault("hopper lr, 2nd try") is None
+
+
+def test_study_directory_is_a_study_s_name_or_refused() -> None:
+    assert study_directory("hopper lr") == "hopper%20lr"
+    with pytest.raises(ConfigError, match=r"study: '\.\./x' is a path"):
+        study_directory("../x")
 
 
 def test_seed_has_a_directory_of_its_own() -> None:

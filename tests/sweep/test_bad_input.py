@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ppo_sweep.sweep import requirements
+from ppo_sweep import machine
 from ppo_sweep.sweep.preparation import prepare
 
 TRAIN = Path(__file__).resolve().parents[2] / "train.py"
@@ -61,6 +61,12 @@ WRONG = {
     "algo.clip_eps=0": "algo.clip_eps: 0 is not > 0",
     "algo.max_kl=0": "algo.max_kl: 0 is not > 0; for example algo.max_kl=0.02",
     "algo.max_kl=off": "algo.max_kl: 'off' is not a finite number",
+    "algo.max_kl=none": "algo.max_kl: 'none' is not a finite number > 0 or null; for example algo.max_kl=0.02",
+    "algo.max_kl=false": "algo.max_kl: false is not a finite number > 0 or null",
+    "eval.every=x": "eval.every: 'x' is not a whole number ≥ 0",
+    "total_steps=1e300": "is not in [1, 1e+12]",
+    "total_steps=9e18": "is not in [1, 1e+12]",
+    "algo.grad_stats_every=1": "algo.grad_stats_every: measuring gradient noise comes with a later version; remove it",
     "algo.epochs=2.5": "algo.epochs: 2.5 is not a whole number",
     "algo.epochs=0": "algo.epochs: 0 is not in [1, 1000]",
     "algo.n_envs=9999": "algo.n_envs: 9999 is not in [1, 4096]",
@@ -74,7 +80,7 @@ WRONG = {
     "seed=-1": "seed: -1 is not in",
     "seed=abc": "seed: 'abc' is not a whole number",
     "total_steps=1.5": "total_steps: 1.5 is not a whole number",
-    "total_steps=0": "total_steps: 0 is not ≥ 1",
+    "total_steps=0": "total_steps: 0 is not in [1, 1e+12]",
     "score=best": "score: 'best' is not one of return_100",
     "device=tpu": "device: 'tpu' is not one of cpu | cuda",
     "env.kwargs=5": "env.kwargs: 5 is not a mapping",
@@ -87,8 +93,18 @@ WRONG = {
     "score=eval eval.mode=sampled": "use eval.mode=both",
     # machine
     "device=cuda": "device: cuda asked for, but torch finds no GPU here",
-    "logger=tensorboard": "logger: tensorboard is an extra that is not installed",
+    "logger=tensorboard": "logger: tensorboard comes with a later version; remove it",
+    "results=/proc/x": "results: '/proc/x' cannot be made or used",
+    "results=/proc": "results: '/proc' cannot be made or used",
+    "results=/proc/x/y/z": "results: '/proc/x/y/z' cannot be made or used",
+    f"results={'x' * 300}": "cannot be made or used (File name too long)",
     # environment
+    "env=hopper env.id=Walker2d-v5": "env.id: Walker2d-v5 is another environment than env=hopper (Hopper-v5)",
+    "-m env=hopper,walker2d env.id=Ant-v5": "env.id: Ant-v5 is another environment than env=walker2d (Walker2d-v5)",
+    "env.id=../../x:Foo-v0": "is not the name of a module",
+    "env=pendulum env.kwargs.g=hello": "env.kwargs: Pendulum-v1 with {'g': 'hello'} could not be stepped",
+    "env=hopper env.kwargs.ctrl_cost_weight=nan": "env.kwargs.ctrl_cost_weight: nan is not a number",
+    "env=dmc_cheetah_run 'env.kwargs.task_kwargs={time_limit: 5}'": "env.kwargs.task_kwargs.time_limit: it is a knob of its own",
     "env.id=Hoper-v5": "Hopper-v5",
     "env.id=CartPole-v1": "CartPole-v1 has actions Discrete",
     "env.id=no_such_module:Thing-v0": "no_such_module",
@@ -122,16 +138,21 @@ WRONG = {
     "hydra.sweep.dir=/tmp/x": "a run's directory follows from its overrides",
     "hydra.job.chdir=true": "a run does not change the working directory",
     "hydra.mode=MULTIRUN": "use -m for a grid",
+    "hydra.output_subdir=null": "hydra.output_subdir: is not for the command line",
+    "hydra.launcher.workers=2": "hydra.launcher.workers: no such knob yet: running several at once comes with a later version",
     "hydra.verbos=true": "hydra.verbos",
     # study and results
     "study=../up": "study: '../up' is a path",
     "study=/tmp/x": "study: '/tmp/x' is a path",
     "study=..": "starts with a dot",
     "study=3": "study: '3' is not a name",
+    "study=[a]": "study: '[a]' is not a name",
     # syntax
     "hopper": "hopper: is not of the form KEY=VALUE",
     "seed": "seed: has no value; write seed=…",
     "env.idd": "is not of the form KEY=VALUE; did you mean env.id=…",
+    "algo.lr==1e-3": "algo.lr: has one '=' too many; write algo.lr=1e-3",
+    "-m recipe=standard,strong,": "recipe: 'standard,strong,' has a comma too many; write recipe=standard,strong",
     "=5": "=5: is not of the form KEY=VALUE: the key is missing",
     "5=5": "5=5: is not of the form KEY=VALUE: a key starts with a letter",
     "algo.lr=[1": "algo.lr: brackets do not match",
@@ -140,6 +161,10 @@ WRONG = {
     # options
     "--multi": "--multi: no such option; did you mean --multirun?",
     "--seed=3": "knobs are written without dashes: seed=3",
+    "--force": "--force: no such option; knobs are written without dashes: force=true",
+    "-force": "knobs are written without dashes: force=true",
+    "--env=hopper": "knobs are written without dashes: env=hopper",
+    "--checkpoint-every=5": "knobs are written without dashes: checkpoint_every=5",
     "--config-name other": "the primary config is conf/config.yaml",
     "--config-path elsewhere": "--config-dir",
     "--config-dir no_such_place": "there is no directory 'no_such_place'",
@@ -161,8 +186,7 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_wrong_command_line_is_explained_and_creates_nothing(
     line: str, wording: str, empty: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(requirements, "_has_gpu", lambda: False)
-    monkeypatch.setattr(requirements, "find_spec", lambda name: None)
+    monkeypatch.setattr(machine, "_has_gpu", lambda: False)
     assert prepare(shlex.split(line)) == 2
     said = capsys.readouterr()
     assert wording in said.err
@@ -198,6 +222,47 @@ def test_file_where_results_should_be_is_a_fault(empty: Path, capsys: pytest.Cap
     (empty / "results").write_text("mine")
     assert prepare([]) == 2
     assert "'results' is a file, not a directory" in capsys.readouterr().err
+
+
+def test_file_above_the_results_is_a_fault(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (empty / "file.py").write_text("mine")
+    assert prepare(["results=file.py/x/y"]) == 2
+    assert "results: 'file.py' is a file, not a directory, so 'file.py/x/y' cannot be made" in capsys.readouterr().err
+
+
+def test_link_to_nowhere_where_results_should_be_is_a_fault(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (empty / "results").symlink_to(empty / "gone")
+    assert prepare([]) == 2
+    assert "results: 'results' is a link that leads nowhere" in capsys.readouterr().err
+
+
+def test_checking_results_that_can_be_made_leaves_nothing_behind(empty: Path) -> None:
+    assert not isinstance(prepare(["results=a/b/c"]), int)
+    assert not list(empty.iterdir())
+
+
+@pytest.mark.parametrize("line", ["study=", "study=3"])
+def test_study_that_is_no_name_is_one_fault(line: str, empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert prepare([line]) == 2
+    said = capsys.readouterr().err
+    assert "one thing is wrong" in said
+    assert said.count("study:") == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "warned"),
+    [
+        ("tuned=strong_pendulum env=hopper", "tuned=strong_pendulum holds values for recipe=strong env=pendulum"),
+        ("tuned=standard_pendulum recipe=strong", "but this is recipe=strong env=pendulum; tuned=none leaves them out"),
+        ("tuned=strong_pendulum recipe=strong env=pendulum", ""),
+        ("tuned=none env=hopper", ""),
+        ("env=hopper env.id=Hopper-v5", ""),
+    ],
+)
+def test_tuned_values_of_another_choice_are_warned_about(line: str, warned: str, empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert not isinstance(prepare(line.split()), int)
+    said = capsys.readouterr().err
+    assert warned in said if warned else not said
 
 
 def test_symbolic_link_out_of_the_results_is_a_fault(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
