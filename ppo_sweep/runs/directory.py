@@ -23,7 +23,7 @@ from ppo_sweep.learner.state import MemberState
 from ppo_sweep.runs import checkpoint as generations
 from ppo_sweep.runs import log, tables, tensors
 from ppo_sweep.runs.checkpoint import Generation, Progress, load_state
-from ppo_sweep.runs.errors import CorruptFile
+from ppo_sweep.runs.errors import CorruptFile, StorageError
 from ppo_sweep.runs.lock import RunLock
 from ppo_sweep.runs.places import CHECKPOINT, LOG, check_ours, clear, make_directory, set_aside
 from ppo_sweep.runs.status import Status, read_status, write_status
@@ -78,7 +78,7 @@ class RunDirectory:
             DirectoryMismatch: it is of another configuration, of another version, or no run's.
             StorageError: the disk refuses.
         """
-        finished = _look(config, path)
+        finished = look(config, path)
         if finished is not None:
             return cls(path, config, finished=finished)
         make_directory(path)
@@ -86,7 +86,7 @@ class RunDirectory:
         run._lock = RunLock(path)
         try:
             # Again, now that nobody else can write.
-            run.finished = _look(config, path)
+            run.finished = look(config, path)
             if run.finished is None:
                 run._start()
             else:
@@ -212,6 +212,9 @@ class RunDirectory:
         if not check_config(self.path, self.config):
             write_config(self.path, self.config)
         make_directory(self.path / CHECKPOINT)
+        before = read_status(self.path)
+        if before.state == "unreadable":
+            self._note(f"warning: {before.error}; it is written anew")
         for name, columns in _REPRODUCIBLE.items():
             self._tables[name] = CsvTable(self.path / f"{name}.csv", columns, name)
         self._timing = CsvTable(self.path / "timing.csv", tables.TIMING_COLUMNS, "timing")
@@ -279,16 +282,33 @@ class RunDirectory:
         write_status(self.path, replace(self._status, versions=versions(), threads=threads()), durably=durably)
 
 
-def _look(config: Config, path: Path) -> Status | None:
-    """Refuse a directory that is not this run's; its status if nothing is left to do. Touches nothing."""
+def look(config: Config, path: Path) -> Status | None:
+    """Whether the run is there and nothing of it is left to do: its status then, else None. Touches nothing.
+
+    Raises:
+        DirectoryMismatch: the directory is of another configuration, or no run's.
+        StorageError: it cannot be read, or is of a finished run whose files are no longer whole.
+    """
     check_ours(path)
-    if config.force:
-        return None
-    if not check_config(path, config):
+    if config.force or not check_config(path, config):
         return None
     status = read_status(path)
+    if status.state == "done" and status.iteration:
+        _check_whole(path, status)
     left = status.state == "failed" and not config.retry_failed
     return status if status.finished or left else None
+
+
+def _check_whole(path: Path, status: Status) -> None:
+    """Tables that end where the run ended, and a policy that its header vouches for: a millisecond's look."""
+    try:
+        last = {name: tables.last_row(path / f"{name}.csv", columns).partition(",")[0] for name, columns in _REPRODUCIBLE.items()}
+        if last["metrics"] != str(status.iteration):
+            raise CorruptFile(path / "metrics.csv", "last row", f"iteration {status.iteration}", f"iteration {last['metrics']}")
+        if tensors.read_policy(path) is None:
+            raise CorruptFile(path / "policy.json", "file", "the final policy", "none")
+    except CorruptFile as error:
+        raise StorageError(f"{error}; the run was finished: put the file back, or force=true trains it anew, to the same bytes") from error
 
 
 def _count(cell: Cell) -> int:

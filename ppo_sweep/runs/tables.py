@@ -64,6 +64,27 @@ def format_cell(value: Cell) -> str:
     raise TypeError(f"a table holds numbers, bools and short texts, not {type(value).__name__}")
 
 
+def last_row(path: Path, columns: tuple[str, ...]) -> str:
+    """The last line of a finished table, read from its end.
+
+    Raises:
+        CorruptFile: there is no such file, it has other columns, or its last line is torn.
+    """
+    header = ",".join(columns)
+    try:
+        with path.open("rb") as file:
+            first = file.readline().decode("utf-8", "replace").rstrip("\n")
+            file.seek(max(path.stat().st_size - _CHUNK, 0))
+            tail = file.read().decode("utf-8", "replace")
+    except OSError as error:
+        raise CorruptFile(path, "file", "a table", error.strerror or str(error)) from error
+    if first != header:
+        raise CorruptFile(path, "columns", header, first[:80] or "none")
+    if not tail.endswith("\n"):
+        raise CorruptFile(path, "last row", "a whole line", repr(tail[-40:]))
+    return tail[:-1].rpartition("\n")[2]
+
+
 @dataclass(frozen=True)
 class TableMark:
     """How far a table had got when a checkpoint was made: ``bytes`` from its start, and their SHA-256."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ppo_sweep.runs.directory import look
 from ppo_sweep.runs.errors import DirectoryMismatch, StorageError
 from ppo_sweep.runs.lock import holder, is_locked
-from ppo_sweep.runs.places import check_ours
-from ppo_sweep.runs.status import Status, read_status
-from ppo_sweep.runs.stored_config import check_config
+from ppo_sweep.runs.status import Status
 from ppo_sweep.sweep.command_line import Job
 from ppo_sweep.sweep.wording import outcome
 
@@ -54,7 +53,7 @@ def survey(jobs: Sequence[Job]) -> Survey:
     finished: list[tuple[Job, Status]] = []
     for job in jobs:
         try:
-            status = _look(job)
+            status = look(job.config, job.path)
         except (DirectoryMismatch, StorageError) as error:
             refusals.append(str(error))
             continue
@@ -63,18 +62,3 @@ def survey(jobs: Sequence[Job]) -> Survey:
         elif status is not None:
             finished.append((job, status))
     return Survey(tuple(refusals), tuple(finished), len(jobs) - len(finished) - len(refusals))
-
-
-def _look(job: Job) -> Status | None:
-    """How the run ended, if nothing is left to do.
-
-    Raises:
-        DirectoryMismatch: the directory is of another configuration, or no run's.
-        StorageError: it cannot be read.
-    """
-    check_ours(job.path)
-    if job.config.force or not check_config(job.path, job.config):
-        return None
-    status = read_status(job.path)
-    left = status.state == "failed" and not job.config.retry_failed
-    return status if status.finished or left else None

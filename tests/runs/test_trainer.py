@@ -14,6 +14,7 @@ import ppo_sweep
 from ppo_sweep.config import Config
 from ppo_sweep.envs import Environment
 from ppo_sweep.runs.directory import RunDirectory
+from ppo_sweep.runs.errors import StorageError
 from ppo_sweep.runs.evaluation import evaluate
 from ppo_sweep.runs.tables import METRIC_COLUMNS
 from ppo_sweep.runs.trainer import RunResult, Trainer, train
@@ -142,3 +143,32 @@ def test_an_environment_that_raises_fails_its_run_alone_and_is_tried_again(tmp_p
     for k, config in enumerate(configs):
         train(config, tmp_path / "alone" / str(k), console=False)
         assert_same_bytes(tmp_path / "alone" / str(k), tmp_path / "packed" / str(k))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("metrics.csv", "expected iteration 10, found iteration 9"), ("episodes.csv", "expected a table"), ("policy.json", "policy.json")],
+)
+def test_a_finished_run_whose_files_are_no_longer_whole_is_not_called_done(name: str, message: str, tmp_path: Path) -> None:
+    config = Config().replace(**SMALL)
+    train(config, tmp_path / "run", console=False)
+    whole = (tmp_path / "run" / name).read_bytes()
+    if name == "metrics.csv":
+        (tmp_path / "run" / name).write_bytes(b"\n".join(whole.split(b"\n")[:-2]) + b"\n")
+    elif name == "policy.json":
+        (tmp_path / "run" / name).write_bytes(b"{}")
+    else:
+        (tmp_path / "run" / name).unlink()
+    with pytest.raises(StorageError, match=message) as caught:
+        train(config, tmp_path / "run", console=False)
+    assert "put the file back, or force=true" in str(caught.value)
+    (tmp_path / "run" / name).write_bytes(whole)
+    assert train(config, tmp_path / "run", console=False).already
+
+
+def test_a_status_that_cannot_be_read_is_mentioned_and_written_anew(tmp_path: Path) -> None:
+    config = Config().replace(**SMALL)
+    train(config, tmp_path / "run", console=False)
+    (tmp_path / "run" / "status.json").write_text("garbage")
+    assert train(config, tmp_path / "run", console=False).state == "done"
+    assert "status.json" in (tmp_path / "run" / "train.log").read_text()
