@@ -282,6 +282,8 @@ def _train(config: Config, path: Path, overrides: Sequence[str], console: bool, 
         status = run_directory.finished
         return RunResult(path, status.state, status.score, status.reason, EXIT_CODES.get(status.state, 0), already=True)
     try:
+        if console and run_directory.state is not None:
+            print("continuing: the episodes under way are replayed first", flush=True)
         ended = trainer.start(run_directory)
         if ended is not None:
             return ended
