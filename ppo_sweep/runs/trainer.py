@@ -102,9 +102,8 @@ class Trainer:
         """One iteration of every run: train, write, evaluate, checkpoint; results of the runs that ended with it."""
         started = perf_counter()
         outcomes = self.population.iterate()
-        ended = [
-            self._guarded(run, partial(self._follow, run, outcome, started)) for run, outcome in zip(list(self.runs), outcomes, strict=True)
-        ]
+        trained = list(zip(self.runs, outcomes, strict=True))
+        ended = [self._guarded(run, partial(self._follow, run, outcome, started, len(trained))) for run, outcome in trained]
         return [result for result in ended if result is not None]
 
     def stop(self) -> list[RunResult]:
@@ -124,10 +123,10 @@ class Trainer:
                 self._leave(run)
             return _abandoned(run.directory, error)
 
-    def _follow(self, run: Run, outcome: Outcome, started: float) -> RunResult | None:
+    def _follow(self, run: Run, outcome: Outcome, started: float, members: int) -> RunResult | None:
         if outcome.failure is not None:
             return self._fail(run, outcome.failure)
-        self._write(run, outcome, started)
+        self._write(run, outcome, started, members)
         return self._complete(run) if run.member.finished else None
 
     def _stop(self, run: Run) -> RunResult:
@@ -147,8 +146,11 @@ class Trainer:
         self.population.evict(run.member)
         self.runs.remove(run)
 
-    def _write(self, run: Run, outcome: Outcome, started: float) -> None:
-        """The iteration's rows; then, if due, an evaluation and a checkpoint, which covers them."""
+    def _write(self, run: Run, outcome: Outcome, started: float, members: int) -> None:
+        """The iteration's rows; then, if due, an evaluation and a checkpoint, which covers them.
+
+        ``members`` is how many trained in this iteration; some of them may have left the population since.
+        """
         writing = perf_counter()
         member, directory, config = run.member, run.directory, run.member.config
         assert outcome.row is not None
@@ -162,7 +164,6 @@ class Trainer:
             self._checkpoint(run)
         now = perf_counter()
         parts = {name: seconds for name, seconds in self.population.seconds.items() if name != "total"}
-        members = len(self.population)
         steps_per_s = members * config.steps_per_iteration / (now - started)
         directory.append_timing(
             {"iteration": done, "env_steps": member.env_steps, "seconds": now - started, "members": members}

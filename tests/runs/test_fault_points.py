@@ -91,6 +91,7 @@ def test_a_kill_at_any_fault_point_leaves_the_bytes_of_a_run_left_alone(point, m
 @pytest.mark.slow
 @pytest.mark.parametrize("point", FAULT_POINTS)
 def test_a_kill_at_any_passing_of_any_fault_point_leaves_the_bytes_of_a_run_left_alone(point, memory, reference, begun):
+    kills = 0
     for scenario in ("fresh", "continued", "forced"):
         for passing in range(1, 40):
             path = memory / f"{scenario}-{passing}"
@@ -98,6 +99,8 @@ def test_a_kill_at_any_passing_of_any_fault_point_leaves_the_bytes_of_a_run_left
                 shutil.copytree(begun, path)
             if not kill_and_complete(path, point, passing, scenario == "forced", reference):
                 break
+            kills += 1
+    assert kills >= 1, "no run passes this point"
 
 
 @pytest.mark.parametrize("point", WRITES)

@@ -135,9 +135,12 @@ def test_readers_that_look_all_the_time_never_make_a_writer_fail(tmp_path):
     RunLock(tmp_path).release()
     looking = [subprocess.Popen([sys.executable, "-c", LOOK, str(tmp_path)]) for _ in range(2)]
     try:
-        deadline = time.monotonic() + 1.5
+        deadline, taken = time.monotonic() + 1.5, 0
         while time.monotonic() < deadline:
-            RunLock(tmp_path).release()
+            RunLock(tmp_path).release()  # raises DirectoryBusy if a look were taken for a writer
+            taken += 1
+        assert taken > 0
+        assert all(process.poll() is None for process in looking), "they looked all the time"
     finally:
         for process in looking:
             process.kill()

@@ -186,6 +186,8 @@ def test_a_terminal_that_is_gone_ends_the_showing_not_the_run(monkeypatch: pytes
     with terminal(monkeypatch) as tty, progress(tty.stream) as shown:
         tty.stream.close()
         shown.update(2048, ROW, 2300.0)
+        shown.note("said to nobody")
+        assert tty.stream.closed, "it was written to a stream that is gone, and nothing was raised"
 
 
 def test_drawing_takes_at_most_its_share_of_the_time() -> None:
