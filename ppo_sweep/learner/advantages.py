@@ -36,11 +36,7 @@ def generalized_advantage(
     discount = gamma[:, None]
     delta = torch.addcmul(rewards - values, discount * ~terminated, next_values)
     carry = (discount * gae_lambda[:, None]) * ~ends
-    advantage = torch.empty_like(rewards)
-    running = torch.zeros_like(rewards[0])
-    for t in range(rewards.shape[0] - 1, -1, -1):
-        running = torch.addcmul(delta[t], carry[t], running, out=advantage[t])
-    return advantage
+    return _accumulated(delta, carry)
 
 
 def discounted_returns(rewards: torch.Tensor, ends: torch.Tensor, gamma: torch.Tensor) -> torch.Tensor:
@@ -49,9 +45,14 @@ def discounted_returns(rewards: torch.Tensor, ends: torch.Tensor, gamma: torch.T
     The article's first rung; a rollout's cut looks like a termination, so the target depends on
     where the cut falls and the value loss stays high.
     """
-    carry = gamma[:, None] * ~ends
-    returns = torch.empty_like(rewards)
-    running = torch.zeros_like(rewards[0])
-    for t in range(rewards.shape[0] - 1, -1, -1):
-        running = torch.addcmul(rewards[t], carry[t], running, out=returns[t])
-    return returns
+    return _accumulated(rewards, gamma[:, None] * ~ends)
+
+
+def _accumulated(terms: torch.Tensor, carry: torch.Tensor) -> torch.Tensor:
+    """x_t = terms_t + carry_t x_{t+1} from the last step back to the first, x_T = 0; all ``(T, P, N)``."""
+    result = torch.empty_like(terms)
+    running = torch.zeros_like(terms[0])
+    # All rows taken apart at once: taking one costs as much as the sum itself.
+    for term, factor, out in zip(*(tensor.flip(0).unbind(0) for tensor in (terms, carry)), result.unbind(0)[::-1], strict=True):
+        running = torch.addcmul(term, factor, running, out=out)
+    return result

@@ -129,8 +129,7 @@ def make_batch(population: Population, collected: Rollout) -> Batch:
     terminal = collected.terminated | (collected.truncated & ~collected.partial) if truncated_is_terminal else collected.terminated
     observations = _flat(collected.observations).to(device)
     actions = _flat(collected.actions).to(device)
-    values = networks.value_of_all(weights, observations)
-    means = networks.mean_of_all(weights, observations)
+    means, values = networks.mean_and_value_of_all(weights, observations)
     log_std = networks.log_std(weights).clone()
     cut_observations, cut_member, cut_slot, cut_index = _cuts(collected, config.algo.n_envs, observations.shape[-1], device)
     returns = Returns(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ppo_sweep.learner import gaussian
+from ppo_sweep.learner import gaussian, kl_stop
 from ppo_sweep.learner.batch import Batch
-from ppo_sweep.learner.rollout import Episode, Rollout
+from ppo_sweep.learner.rollout import Episode
 from ppo_sweep.learner.state import Scalar
 
 if TYPE_CHECKING:
@@ -59,20 +59,22 @@ class EpisodeStatistics:
         return statistics
 
 
-def metrics_rows(population: Population, batch: Batch, collected: Rollout, progress: Mapping[int, Progress]) -> dict[int, Row]:
-    """The rows of all members in ``progress`` that did not fail, by slot."""
+def metrics_rows(
+    population: Population, batch: Batch, episodes: Sequence[list[Episode]], progress: Mapping[int, Progress]
+) -> dict[int, Row]:
+    """The rows of all members in ``progress`` that did not fail, by slot; ``episodes`` finished in this rollout, per member."""
     chosen = [p for p, done in progress.items() if done.failure is None]
     if not chosen:
         return {}
     index = torch.tensor(chosen, dtype=torch.int64, device=population.device)
     columns = _collecting_policy(population, batch, index) | _updated_policy(population, batch, index, chosen, progress)
     columns["reward_scale"] = [_shortest(value) for value in population.reward_scaler.divisor[chosen]]
-    return {p: _row(population, p, k, columns, collected, progress[p]) for k, p in enumerate(chosen)}
+    return {p: _row(population, p, k, columns, episodes[p], progress[p]) for k, p in enumerate(chosen)}
 
 
-def _row(population: Population, p: int, k: int, columns: Mapping[str, list[float]], collected: Rollout, progress: Progress) -> Row:
+def _row(population: Population, p: int, k: int, columns: Mapping[str, list[float]], episodes: list[Episode], progress: Progress) -> Row:
     member = population.members[p]
-    whole = [episode for episode in collected.episodes[p] if not episode.partial]
+    whole = [episode for episode in episodes if not episode.partial]
     member.statistics.add(whole)
     statistics = member.statistics
     returns = [episode.ret for episode in whole]
@@ -129,10 +131,7 @@ def _updated_policy(
 ) -> dict[str, list[float]]:
     """Columns about the policy after its last update, over the whole batch."""
     weights = population.layout.views(population.params[index])
-    mean = population.networks.mean_of_all(weights, batch.observations[index])
-    log_std = population.networks.log_std(weights).contiguous()
-    log_ratio = gaussian.log_prob(batch.actions[index], mean, log_std) - batch.log_prob_old[index]
-    divergence = gaussian.kl(batch.mean_old[index], batch.log_std_old[index], mean, log_std)
+    log_ratio, divergence = kl_stop.whole_batch(population.networks, weights, batch, index)
     order = torch.from_numpy(np.stack([progress[p].order for p in chosen])).to(index.device)
     size = population.members[0].config.algo.minibatch_size
     minibatches = torch.split(divergence.gather(1, order), size, dim=1)

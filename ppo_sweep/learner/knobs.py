@@ -27,10 +27,10 @@ class Knobs:
     adam_eps: torch.Tensor
     max_grad_norm: torch.Tensor
     joint_clip: torch.Tensor
+    #: ε; infinite for members that do not clip.
     clip_eps: torch.Tensor
     #: ε for counting clipped ratios: 0.2 for members that do not clip.
     counted_eps: torch.Tensor
-    clips: torch.Tensor
     penalised: torch.Tensor
     kl_beta: torch.Tensor
     ent_coef: torch.Tensor
@@ -59,9 +59,8 @@ class Knobs:
             adam_eps=number([a.adam_eps for a in algos]),
             max_grad_norm=number([a.max_grad_norm for a in algos]),
             joint_clip=flag([a.grad_clip == "joint" for a in algos]),
-            clip_eps=number(eps),
+            clip_eps=number([e if a.surrogate == "clip" else None for a, e in zip(algos, eps, strict=True)]),
             counted_eps=number([e if a.surrogate == "clip" else 0.2 for a, e in zip(algos, eps, strict=True)]),
-            clips=flag([a.surrogate == "clip" for a in algos]),
             penalised=flag([a.surrogate in ("adaptive_kl", "fixed_kl") for a in algos]),
             kl_beta=number(list(kl_betas)),
             ent_coef=number([a.ent_coef for a in algos]),

@@ -44,20 +44,20 @@ class RunningMoments:
 
     def push(self, x: Array) -> None:
         """Add ``x (P, n, F)`` to every member."""
-        n = x.shape[1]
-        if n == 1:
-            self._merge(slice(None), x[:, 0], 0.0, 1)
+        if x.shape[1] == 1:
+            self._push_one(self.mean, self.m2, self.count, x[:, 0])
         else:
-            mean = x.mean(1)
-            deviation = x - mean[:, None]
-            self._merge(slice(None), mean, (deviation * deviation).sum(1), n)
+            self._merge(slice(None), x)
 
     def push_rows(self, rows: Sequence[int], x: Array) -> None:
         """Add ``x (len(rows), n, F)`` to the members ``rows`` only."""
         index = np.asarray(rows)
-        mean = x.mean(1)
-        deviation = x - mean[:, None]
-        self._merge(index, mean, (deviation * deviation).sum(1), x.shape[1])
+        if x.shape[1] == 1:
+            mean, m2, count = self.mean[index], self.m2[index], self.count[index]
+            self._push_one(mean, m2, count, x[:, 0])
+            self.mean[index], self.m2[index], self.count[index] = mean, m2, count
+        else:
+            self._merge(index, x)
 
     def push_series(self, rows: npt.NDArray[np.int64], x: Array) -> Array:
         """Add ``x (T, len(rows), n)`` of one-dimensional samples to the members ``rows``, step by step.
@@ -80,12 +80,25 @@ class RunningMoments:
         variance: Array = m2 / after
         return variance
 
-    def _merge(self, rows: slice | npt.NDArray[np.int64], mean: Array, m2: Array | float, n: int) -> None:
+    @staticmethod
+    def _push_one(mean: Array, m2: Array, count: Array, x: Array) -> None:
+        """Chan's update by one sample each, which is Welford's: μ ← μ + δ/n, M₂ ← M₂ + δ (x − μ); in place."""
+        delta = x - mean
+        count += 1
+        mean += delta / count
+        delta *= x - mean
+        m2 += delta
+
+    def _merge(self, rows: slice | npt.NDArray[np.int64], x: Array) -> None:
+        """Chan's update by ``x (len(rows), n, F)``."""
+        n = x.shape[1]
+        mean = x.mean(1)
+        deviation = x - mean[:, None]
         delta = mean - self.mean[rows]
         count = self.count[rows]
         total = count + n
         self.mean[rows] += delta * (n / total)
-        self.m2[rows] += m2 + delta * delta * (count * n / total)
+        self.m2[rows] += (deviation * deviation).sum(1) + delta * delta * (count * n / total)
         self.count[rows] = total
 
 
@@ -102,6 +115,9 @@ class ObservationNormalizer:
         self._scales = np.array([[a.norm_obs in ("mean_std", "std")] for a in algos])
         limits = [np.inf if a.clip_obs is None or a.norm_obs == "off" else a.clip_obs for a in algos]
         self._limit = np.array(limits)[:, None, None]
+        self._negative_limit = -self._limit
+        # What all members agree on is not looked up member by member; the numbers are the same.
+        self._all_centre, self._all_scale = bool(self._centres.all()), bool(self._scales.all())
         self._clips = bool(np.isfinite(self._limit).any())
         active = [a.norm_obs != "off" for a in algos]
         #: Members whose statistics move at every step, and those whose move once per rollout.
@@ -111,9 +127,12 @@ class ObservationNormalizer:
 
     def shift_and_scale(self) -> tuple[Array, Array]:
         """What is subtracted and what it is divided by now, each ``(P, O)``."""
-        shift = np.where(self._centres, self.moments.mean, 0.0)
-        scale = np.where(self._scales, np.sqrt(self.moments.variance + EPSILON), 1.0)
-        return shift, scale
+        moments = self.moments
+        scale = moments.m2 / moments.count
+        scale += EPSILON
+        np.sqrt(scale, out=scale)
+        shift = moments.mean if self._all_centre else np.where(self._centres, moments.mean, 0.0)
+        return shift, scale if self._all_scale else np.where(self._scales, scale, 1.0)
 
     def normalize(self, raw: Array) -> Array:
         """``raw (P, n, O)`` under the statistics of this moment."""
@@ -122,7 +141,7 @@ class ObservationNormalizer:
         x /= scale[:, None]
         if self._clips:
             np.minimum(x, self._limit, out=x)
-            np.maximum(x, -self._limit, out=x)
+            np.maximum(x, self._negative_limit, out=x)
         return x
 
     def normalize_one(self, member: int, raw: Array) -> Array:
@@ -188,9 +207,9 @@ class RewardScaler:
             accumulated = np.empty_like(chosen)
             goes_on = self._gamma[rows] * ~ends[:, rows]
             acc = self._gamma[rows] * self.acc[rows]
-            for t in range(len(rewards)):
-                np.add(acc, chosen[t], out=accumulated[t])
-                np.multiply(goes_on[t], accumulated[t], out=acc)
+            for reward, total, factor in zip(chosen, accumulated, goes_on, strict=True):
+                np.add(acc, reward, out=total)
+                np.multiply(factor, total, out=acc)
             self.acc[rows] = np.where(ends[-1, rows], 0.0, accumulated[-1])
             divisors = np.sqrt(self.moments.push_series(rows, accumulated) + EPSILON)
             scaled[:, rows] = chosen / divisors[..., None]

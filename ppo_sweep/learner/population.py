@@ -220,10 +220,11 @@ class Population:
             counted = perf_counter()
             batch = make_batch(self, collected)
             batched = perf_counter()
-            failures = dict(collected.failures)
+            failures, episodes, parts = dict(collected.failures), collected.episodes, collected.seconds
+            del collected  # its samples are in the batch, member by member
             progress = update(self, batch, [p for p in range(len(members)) if p not in failures])
             failures |= {p: Failure("diverged", done.failure) for p, done in progress.items() if done.failure}
-            rows = metrics_rows(self, batch, collected, progress)
+            rows = metrics_rows(self, batch, episodes, progress)
         outcomes = []
         for p, member in enumerate(members):
             if p in failures:
@@ -234,8 +235,7 @@ class Population:
             member.policy_steps += progress[p].policy_steps
             member.value_steps += progress[p].value_steps
             member.iteration += 1
-            outcomes.append(Outcome(rows[p], collected.episodes[p]))
-        parts = collected.seconds
+            outcomes.append(Outcome(rows[p], episodes[p]))
         self.seconds = parts | {"normalise": parts["normalise"] + batched - counted, "update": perf_counter() - batched}
         self.seconds["total"] = perf_counter() - started
         return outcomes

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 
 from ppo_sweep.envs import Environment, SimulationDiverged
+from ppo_sweep.learner.networks import Forward
 from ppo_sweep.randomness import generator
 
 if TYPE_CHECKING:
@@ -133,12 +134,17 @@ class _Collector:
         self.failures: dict[int, Failure] = {}
         self.alive: list[tuple[int, list[Environment]]] = [(p, m.environments) for p, m in enumerate(population.members)]
         self.weights = population.layout.views(population.params)
+        self.forward = Forward(population.networks, self.weights, envs, value=False)
         self.std = torch.exp(population.networks.log_std(self.weights).contiguous())
         self.ended: list[tuple[int, int]] = []
         device = population.device
         # On the CPU these tensors share the arrays' memory: writing row t of one writes the other.
         self.observations_t = torch.from_numpy(self.observations)
         self.actions_t = torch.from_numpy(self.actions)
+        # Row by row; taking a row out of a tensor costs as much as a small operation.
+        self.rows: list[tuple[torch.Tensor, torch.Tensor, npt.NDArray[np.float32]]] = list(
+            zip(self.observations_t.unbind(0), self.actions_t.unbind(0), self.actions, strict=True)
+        )
         self.on_cpu = device.type == "cpu"
 
     def _noise(self, shape: tuple[int, int, int]) -> npt.NDArray[np.float32]:
@@ -156,32 +162,30 @@ class _Collector:
 
     def act(self, t: int) -> npt.NDArray[np.float32]:
         """Turn the noise of step t into actions μ + σ·noise, in place."""
-        x, action = self.observations_t[t], self.actions_t[t]
+        x, noise, action = self.rows[t]
         if self.on_cpu:
-            mean = self.population.networks.mean(self.weights, x)
-            torch.addcmul(mean, self.std, action, out=action)
+            self.forward(x)
+            torch.addcmul(self.forward.mean, self.std, noise, out=noise)
         else:
             device = self.population.device
-            mean = self.population.networks.mean(self.weights, x.to(device))
-            action.copy_(torch.addcmul(mean, self.std, action.to(device)))
-        row: npt.NDArray[np.float32] = self.actions[t]
-        return row
+            self.forward(x.to(device))
+            noise.copy_(torch.addcmul(self.forward.mean, self.std, noise.to(device)))
+        return action
 
     def step(self, t: int, actions: npt.NDArray[np.float32]) -> None:
         raw, rewards = self.raw[t + 1], self.rewards[t]
         for p, environments in self.alive:
             try:
                 for i, environment in enumerate(environments):
-                    observation, reward, terminated, truncated = environment.step(actions[p, i])
-                    raw[p, i] = observation
-                    rewards[p, i] = reward
+                    raw[p, i], rewards[p, i], terminated, truncated = environment.step(actions[p, i])
                     if terminated or truncated:
                         self.terminated[t, p, i] = terminated
                         self.truncated[t, p, i] = truncated and not terminated
                         self.ended.append((p, i))
             except SimulationDiverged as error:
                 self._fail(p, t, Failure("diverged", str(error)))
-            except Exception as error:  # an environment is the user's code: whatever it raises ends this member only
+            except (Exception, SystemExit) as error:  # an environment is the user's code: what it raises ends this member only
+                _pass_on_signal(error)
                 self._fail(p, t, Failure("failed", f"the environment raised {type(error).__name__}: {error}", error))
 
     def observe(self, t: int) -> None:
@@ -226,7 +230,8 @@ class _Collector:
             return
         try:
             self.raw[t + 1, p, i] = environment.reset()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
+            _pass_on_signal(error)
             self._fail(p, t, Failure("failed", f"the environment's reset raised {type(error).__name__}: {error}", error))
 
     def _fail(self, p: int, t: int, failure: Failure) -> None:
@@ -265,3 +270,9 @@ class _Collector:
                 t = int(np.argmin(np.isfinite(values[:, p]).reshape(len(values), -1).all(1)))
                 return f"non-finite {name} at step {t} of the rollout"
         return None
+
+
+def _pass_on_signal(error: BaseException) -> None:
+    """A handler of signals may raise its own kind of SystemExit in the middle of an environment's step; that is not the environment's."""
+    if isinstance(error, SystemExit) and type(error) is not SystemExit:
+        raise error

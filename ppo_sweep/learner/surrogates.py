@@ -1,46 +1,62 @@
-"""The losses of PPO as pure functions: tensors in, one number per member out.
+"""The losses of PPO and their derivatives as pure functions.
 
-Schulman et al. 2017, arXiv 1707.06347 ("PPO"). Shapes: P members, B samples; every loss is ``(P,)``
-and is to be minimised. No loss carries its coefficient. No reduction crosses P.
+Schulman et al. 2017, arXiv 1707.06347 ("PPO"). Shapes: P members, B samples; every loss is ``(…, P)``
+and is to be minimised, every derivative is per sample, ``(P, B)``. No loss carries its coefficient. No reduction crosses P.
 """
 
 from __future__ import annotations
 
 import torch
 
-
-def surrogate_loss(ratio: torch.Tensor, advantage: torch.Tensor, clip_eps: torch.Tensor, clips: torch.Tensor) -> torch.Tensor:
-    """Minus the surrogate objective, for clipping and non-clipping members side by side.
-
-    L^CLIP = E[min(r Â, clip(r, 1 − ε, 1 + ε) Â)]  (PPO eq. 7) where ``clips``, else
-    L^CPI  = E[r Â]                                 (PPO eq. 6; the KL penalty of eq. 8 comes on top)
-
-    Args:
-        ratio: r = π(a|s)/π_old(a|s), ``(P, B)``.
-        advantage: Â, ``(P, B)``.
-        clip_eps: ε, ``(P,)``.
-        clips: bool ``(P,)``.
-    """
-    unclipped = ratio * advantage
-    eps = clip_eps[:, None]
-    clipped = torch.minimum(torch.maximum(ratio, 1 - eps), 1 + eps) * advantage
-    objective = torch.where(clips[:, None], torch.minimum(unclipped, clipped), unclipped)
-    return -objective.mean(-1)
+_ZERO = torch.tensor(0.0)
 
 
-def value_loss(value: torch.Tensor, value_old: torch.Tensor, target: torch.Tensor, vf_clip: torch.Tensor) -> torch.Tensor:
-    """L^VF = E[max((V − R)², (V_old + clip(V − V_old, ± c) − R)²)], without ½ (PPO eq. 9; 37 details, core 9).
+def clip_range(clip_eps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """1 − ε and 1 + ε as ``(P, 1)``, from ε ``(P,)``; ε = ∞ means L^CPI (PPO eq. 6) instead of L^CLIP."""
+    return 1 - clip_eps[:, None], 1 + clip_eps[:, None]
+
+
+def surrogate_loss(ratio: torch.Tensor, advantage: torch.Tensor, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
+    """Minus the surrogate objective, L^CLIP = E[min(r Â, clip(r, 1 − ε, 1 + ε) Â)]  (PPO eq. 7).
+
+    Without bounds this is L^CPI = E[r Â]  (PPO eq. 6; the KL penalty of eq. 8 comes on top).
 
     Args:
-        value: V, ``(P, B)``.
-        value_old: V when the rollout was collected, ``(P, B)``.
-        target: R, ``(P, B)``.
-        vf_clip: c, ``(P,)``; inf = no clipping.
+        ratio: r = π(a|s)/π_old(a|s), ``(…, P, B)``.
+        advantage: Â, ``(…, P, B)``.
+        low, high: 1 − ε and 1 + ε, ``(P, 1)``; ∓ inf where nothing is clipped.
     """
-    c = vf_clip[:, None]
-    moved = torch.minimum(torch.maximum(value - value_old, -c), c)
-    clipped = torch.where(torch.isinf(c), value, value_old + moved)
-    return torch.maximum((value - target).square(), (clipped - target).square()).mean(-1)
+    unclipped, clipped = ratio * advantage, torch.clamp(ratio, low, high) * advantage
+    # Not torch.minimum: where a ratio overflowed and Â = 0, r Â is NaN, and the clipped term 0 is the loss.
+    return -torch.where(unclipped <= clipped, unclipped, clipped).mean(-1)
+
+
+def surrogate_slope(ratio: torch.Tensor, advantage: torch.Tensor, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
+    """∂/∂ log r of :func:`surrogate_loss`: −r Â/B, and exactly 0 where the clipped term is the smaller one."""
+    unclipped, clipped = ratio * advantage, torch.clamp(ratio, low, high).mul_(advantage)
+    return torch.where(unclipped <= clipped, unclipped, _ZERO).mul_(-1 / ratio.shape[-1])
+
+
+def value_range(value_old: torch.Tensor, vf_clip: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """V_old − c and V_old + c, ``(…, P, B)``, from c ``(P,)``; c = ∞ means no clipping."""
+    return value_old - vf_clip[:, None], value_old + vf_clip[:, None]
+
+
+def value_loss(value: torch.Tensor, target: torch.Tensor, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
+    """L^VF = E[max((V − R)², (clip(V, V_old − c, V_old + c) − R)²)], without ½ (PPO eq. 9; 37 details, core 9).
+
+    Args:
+        value: V, ``(…, P, B)``.
+        target: R, ``(…, P, B)``.
+        low, high: V_old − c and V_old + c, V_old being the value when the rollout was collected, ``(…, P, B)``.
+    """
+    return torch.maximum((value - target).square(), (torch.clamp(value, low, high) - target).square()).mean(-1)
+
+
+def value_slope(value: torch.Tensor, target: torch.Tensor, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
+    """∂/∂V of :func:`value_loss`: 2(V − R)/B, and 0 where the clipped value is farther off."""
+    error, clipped = value - target, torch.clamp(value, low, high).sub_(target)
+    return error.masked_fill_(clipped.abs_() > error.abs(), 0.0).mul_(2 / value.shape[-1])
 
 
 def next_kl_beta(kl_beta: float, kl: float, target: float, *, factor: float = 2.0, tolerance: float = 1.5) -> float:

@@ -189,15 +189,15 @@ def test_actions_are_mean_plus_sigma_times_the_noise_of_seed_and_iteration(monke
 
 def test_every_ratio_is_exactly_1_in_the_first_minibatch(monkeypatch: pytest.MonkeyPatch) -> None:
     firsts: list[float] = []
-    original = minibatch_module.surrogate_loss
+    original = minibatch_module.surrogate_slope
 
     def watched(ratio: Any, *rest: Any) -> Any:
         if watching:
-            firsts.extend(ratio.detach().flatten().tolist())
+            firsts.extend(ratio.flatten().tolist())
             watching.clear()
         return original(ratio, *rest)
 
-    monkeypatch.setattr(minibatch_module, "surrogate_loss", watched)
+    monkeypatch.setattr(minibatch_module, "surrogate_slope", watched)
     # More samples than one forward chunk, minibatches of odd sizes, and normalisers that move while collecting.
     for size, activation in ((64, "tanh"), (63, "relu"), (500, "tanh")):
         static = {"algo.minibatch_size": size, "algo.n_steps": 180, "total_steps": 2000, "network.activation": activation}

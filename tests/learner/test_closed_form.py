@@ -36,7 +36,8 @@ def means_and_values(population: Population, states: list[list[float]]) -> tuple
     """``(P, n, A)`` and ``(P, n)`` in the given raw states."""
     weights = population.layout.views(population.params)
     x = torch.tensor(states).expand(len(population), -1, -1).contiguous()
-    return population.networks.mean(weights, x).numpy(), population.networks.value(weights, x).numpy()
+    mean, value = population.networks.mean_and_value(weights, x)
+    return mean.numpy(), value.numpy()
 
 
 def test_every_surrogate_finds_the_best_action_of_the_bandit_and_its_value() -> None:

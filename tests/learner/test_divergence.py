@@ -55,6 +55,10 @@ def explode(result: tuple[Any, ...], environment: Any) -> tuple[Any, ...]:
     return result
 
 
+def leave(result: tuple[Any, ...], _: Any) -> tuple[Any, ...]:
+    raise SystemExit(0)
+
+
 def raise_error(result: tuple[Any, ...], _: Any) -> tuple[Any, ...]:
     raise ZeroDivisionError("the user's environment is broken")
 
@@ -66,6 +70,7 @@ POISONS: dict[str, tuple[Poison, str, str]] = {
     "loss": (set_parameter("value.head.bias", 1e30), "diverged", "non-finite"),
     "parameter": (set_parameter("value.0.weight", float("nan")), "diverged", "non-finite"),
     "simulator": (patch_step(explode), "diverged", "BADQ"),
+    "exit": (patch_step(leave), "failed", "SystemExit: 0"),
     "exception": (patch_step(raise_error), "failed", "ZeroDivisionError: the user's environment is broken"),
 }
 

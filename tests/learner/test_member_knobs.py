@@ -57,7 +57,7 @@ def test_ratios_of_members_that_do_not_clip_are_counted_at_0_2() -> None:
     knobs = knobs_of(*({"algo.surrogate": s, "algo.clip_eps": 0.3, "algo.clip_end": 0.0, "total_steps": 4096} for s in surrogates),
                      iterations=[2, 2, 2, 2])  # fmt: skip
     assert knobs.counted_eps.tolist() == pytest.approx([0.15, 0.2, 0.2, 0.2])
-    assert knobs.clips.tolist() == [True, False, False, False]
+    assert knobs.clip_eps.tolist() == [pytest.approx(0.15), math.inf, math.inf, math.inf]
     assert knobs.penalised.tolist() == [False, False, True, True]
 
 

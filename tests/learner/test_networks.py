@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ppo_sweep.learner.layout import ALIGN, Architecture, Layout
-from ppo_sweep.learner.networks import CHUNK, Networks, initial_parameters
+from ppo_sweep.learner.networks import CHUNK, WHOLE_VECTORS, Networks, initial_parameters, tanh_of_half
 
 LOW, HIGH = (-2.0, -1.0, 0.0), (2.0, 1.0, 5.0)
 
@@ -44,8 +44,8 @@ def test_forward_passes_equal_torch_linear_of_each_member(hidden: tuple[int, ...
     weights = networks.layout.views(flat)
     x = torch.randn(3, 11, 5, generator=torch.Generator().manual_seed(0))
     mean, value = networks.mean_and_value(weights, x)
-    assert torch.equal(mean, networks.mean(weights, x))
-    assert torch.equal(value, networks.value(weights, x))
+    assert torch.equal(mean, networks.mean_of_all(weights, x))
+    assert torch.equal(value, networks.value_of_all(weights, x))
     for p in range(3):
         policy = sequential(named[p], "policy", "policy.mean", len(hidden), activation)
         critic = sequential(named[p], "policy" if shared else "value", "value.head", len(hidden), activation)
@@ -58,8 +58,11 @@ def test_whole_batches_in_chunks_equal_one_forward_pass() -> None:
     networks, _, flat = members(architecture(), 2)
     weights = networks.layout.views(flat)
     x = torch.randn(2, 2 * CHUNK + 3, 5, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(networks.mean_of_all(weights, x), networks.mean(weights, x))
-    assert torch.equal(networks.value_of_all(weights, x), networks.value(weights, x))
+    mean, value = networks.mean_and_value(weights, x)
+    assert torch.equal(networks.mean_of_all(weights, x), mean)
+    assert torch.equal(networks.value_of_all(weights, x), value)
+    for found, expected in zip(networks.mean_and_value_of_all(weights, x), (mean, value), strict=True):
+        assert torch.equal(found, expected)
 
 
 def test_tanh_mean_is_tanh_scaled_to_the_bounds_and_never_leaves_them() -> None:
@@ -67,8 +70,8 @@ def test_tanh_mean_is_tanh_scaled_to_the_bounds_and_never_leaves_them() -> None:
     bounded = Networks(architecture(mean="tanh"))
     x = 30 * torch.randn(2, 50, 5, generator=torch.Generator().manual_seed(0))
     flat = flat * 5
-    last_layer = free.mean(free.layout.views(flat), x)
-    mean = bounded.mean(bounded.layout.views(flat), x)
+    last_layer = free.mean_of_all(free.layout.views(flat), x)
+    mean = bounded.mean_of_all(bounded.layout.views(flat), x)
     # Bounds −2…2, −1…1, 0…5: centre 0, 0, 2.5, half range 2, 1, 2.5.
     expected = torch.tensor([0.0, 0.0, 2.5]) + torch.tensor([2.0, 1.0, 2.5]) * torch.tanh(last_layer)
     torch.testing.assert_close(mean, expected)
@@ -162,3 +165,49 @@ def test_blocks_are_aligned_do_not_overlap_and_the_policy_comes_first(hidden: tu
         assert block.name.startswith("policy") == (block.offset < layout.policy_size)
         end += block.size
     assert end == layout.size
+
+
+def test_fast_tanh_is_within_two_roundings_of_one_of_the_exact_value() -> None:
+    # float32 near 1 has steps of 6e-8: 2σ − 1 cannot be better than that near 0, where tanh itself is small.
+    x = torch.cat([torch.linspace(-12, 12, 1 << 20), torch.logspace(-30, 3, 1 << 14), -torch.logspace(-30, 3, 1 << 14)])
+    found = tanh_of_half(2 * x)
+    error = (found.double() - torch.tanh(x.double())).abs()
+    assert error.max() < 2e-7
+    assert (found.abs() <= 1).all()
+    assert error.square().mean().sqrt() < 8e-8
+
+
+def test_fast_tanh_at_0_infinity_and_nan() -> None:
+    # Exactly 0 at 0: padded columns stay 0. NaN stays NaN: a diverged member is seen.
+    y = torch.tensor([0.0, -0.0, torch.inf, -torch.inf, torch.nan]).repeat(WHOLE_VECTORS)
+    found = tanh_of_half(y)
+    for vectorised in (found, tanh_of_half(torch.tensor([0.0, -0.0, torch.inf, -torch.inf, torch.nan]))):
+        assert vectorised[:4].tolist() == [0, 0, 1, -1]
+        assert vectorised[4].isnan()
+
+
+def test_an_activation_has_the_same_bits_wherever_it_lies_in_whole_vectors() -> None:
+    y = 6 * torch.randn(WHOLE_VECTORS * 64, generator=torch.Generator().manual_seed(0))
+    everything = tanh_of_half(y.clone())
+    for size in (1, 2, 3, 5, 17, 63):
+        length = size * WHOLE_VECTORS
+        assert torch.equal(tanh_of_half(y[:length].clone()), everything[:length])
+    for shift in (1, 7, 16, 33):
+        # Same elements at other places of the vector registers, and at another alignment in memory.
+        moved = torch.cat([torch.zeros(shift), y])[: y.numel()].clone()
+        assert torch.equal(tanh_of_half(moved)[shift:], everything[: y.numel() - shift])
+
+
+@pytest.mark.parametrize("hidden", [(64, 64), (16, 48), (50, 30), (3,)], ids=str)
+@pytest.mark.parametrize("rows", [4, 5, 9, 63, 64, 100])
+def test_a_members_forward_pass_has_the_same_bits_among_any_number_of_members(hidden: tuple[int, ...], rows: int) -> None:
+    networks, _, flat = members(architecture(hidden), 7)
+    x = torch.randn(7, rows, 5, generator=torch.Generator().manual_seed(0))
+    mean, value = networks.mean_and_value(networks.layout.views(flat), x)
+    for count in (1, 2, 3, 5):
+        for start in range(7 - count):
+            part = slice(start, start + count)
+            alone = networks.mean_and_value(networks.layout.views(flat[part].clone()), x[part].clone())
+            assert torch.equal(alone[0], mean[part])
+            assert torch.equal(alone[1], value[part])
+            assert torch.equal(networks.mean_of_all(networks.layout.views(flat[part].clone()), x[part].clone()), mean[part])

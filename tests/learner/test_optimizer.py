@@ -9,16 +9,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ppo_sweep.learner.optimizer import adam_step, bias_corrections, clip_gradients
+from ppo_sweep.learner.optimizer import Adam, GradientClip, Part, Sgd
 
 
-def run_adam(params: torch.Tensor, grads: list[torch.Tensor], lr: list[float], eps: list[float]) -> None:
-    """Take one step per gradient, in place; each member with its own lr and ε."""
-    first, second = torch.zeros_like(params), torch.zeros_like(params)
-    for t, grad in enumerate(grads, start=1):
-        scale = torch.tensor([bias_corrections(t, rate) for rate in lr], dtype=params.dtype)
-        epsilon = torch.tensor(eps, dtype=params.dtype)[:, None]
-        adam_step(params, grad, first, second, scale[:, :1], scale[:, 1:], epsilon)
+def run_adam(params: torch.Tensor, grads: list[torch.Tensor], lr: list[float], eps: list[float], steps: list[int] | None = None) -> None:
+    """Take one step per gradient, in place; each member with its own lr and ε, and ``steps`` behind it."""
+    first, second, grad = torch.zeros_like(params), torch.zeros_like(params), torch.zeros_like(params)
+    rows = zip(params, grad, first, second, lr, eps, steps or [0] * len(lr), strict=True)
+    adam = Adam([Part(*row) for row in rows])
+    for one in grads:
+        grad.copy_(one)
+        adam.step()
 
 
 def test_two_adam_steps_by_hand() -> None:
@@ -50,16 +51,39 @@ def test_adam_equals_torch_for_each_members_learning_rate_and_epsilon(dtype: tor
         torch.testing.assert_close(params[k], parameter.detach(), rtol=tolerance, atol=tolerance)
 
 
+def test_members_that_share_a_call_get_the_bits_that_they_get_alone() -> None:
+    generator = torch.Generator().manual_seed(0)
+    before = torch.randn(5, 48, generator=generator)
+    grads = [torch.randn(5, 48, generator=generator) for _ in range(3)]
+    lr, eps, steps = [1e-3, 1e-3, 1e-2, 1e-3, 1e-3], [1e-5, 1e-5, 1e-5, 1e-5, 1e-8], [7, 7, 7, 0, 7]
+    packed = before.clone()
+    run_adam(packed, grads, lr, eps, steps)
+    for k in range(5):
+        alone = before[k : k + 1].clone()
+        run_adam(alone, [grad[k : k + 1] for grad in grads], lr[k : k + 1], eps[k : k + 1], steps[k : k + 1])
+        assert torch.equal(alone[0], packed[k]), k
+        # In two parts, as policy and value function step where one may stop before the other.
+        halves = before[k].clone().view(3, 16)
+        run_adam(halves, [grad[k].view(3, 16) for grad in grads], [lr[k]] * 3, [eps[k]] * 3, [steps[k]] * 3)
+        assert torch.equal(halves.view(-1), packed[k]), k
+
+
+def test_plain_descent_by_hand() -> None:
+    params, grad = torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[1.0, -1.0], [1.0, 0.0]])
+    nothing = torch.zeros(2, 2)
+    Sgd([Part(*row) for row in zip(params, grad, nothing, nothing, [0.5, 2.0], [1.0, 1.0], [0, 0], strict=True)]).step()
+    assert params.tolist() == [[0.5, 2.5], [1.0, 4.0]]
+
+
 def test_clipping_by_hand_joint_separate_and_off() -> None:
     # Policy gradient (3), value gradient (4); norms 3, 4, together 5.
     # Joint to 1: both times 1/5. Separate to 3.5: policy as it is, value times 3.5/4. Off: as they are.
     grad = torch.tensor([[3.0, 4.0]]).repeat(4, 1)
     limits, joint = torch.tensor([1.0, 3.5, math.inf, math.inf]), torch.tensor([True, False, True, False])
-    policy_norm, value_norm, clipped = clip_gradients(grad, 1, limits, joint)
+    norms, factors = GradientClip(grad, 1, limits, joint)()
     torch.testing.assert_close(grad, torch.tensor([[0.6, 0.8], [3.0, 3.5], [3.0, 4.0], [3.0, 4.0]]), rtol=1e-5, atol=0)
-    assert policy_norm.tolist() == [3.0] * 4
-    assert value_norm.tolist() == [4.0] * 4
-    assert clipped.tolist() == [True, True, False, False]
+    assert norms.tolist() == [[3.0, 4.0]] * 4
+    torch.testing.assert_close(factors, torch.tensor([[0.2, 0.2], [1.0, 0.875], [1.0, 1.0], [1.0, 1.0]]), rtol=1e-5, atol=0)
 
 
 @settings(max_examples=50)
@@ -75,14 +99,13 @@ def test_clipping_equals_torch_for_each_member(seed: int, scale: float) -> None:
             torch.nn.utils.clip_grad_norm_(group, limit)
         expected.append(torch.cat([policy.grad, value.grad]))
     before = grad.clone()
-    policy_norm, value_norm, clipped = clip_gradients(grad, 6, torch.tensor(limits).double(), torch.tensor(joint))
+    norms, factors = GradientClip(grad, 6, torch.tensor(limits).double(), torch.tensor(joint))()
     torch.testing.assert_close(grad, torch.stack(expected))
-    torch.testing.assert_close(policy_norm, before[:, :6].norm(dim=1))
-    torch.testing.assert_close(value_norm, before[:, 6:].norm(dim=1))
-    assert clipped.tolist() == [not torch.equal(a, b) for a, b in zip(grad, before, strict=True)]
+    torch.testing.assert_close(norms, torch.stack([before[:, :6].norm(dim=1), before[:, 6:].norm(dim=1)], dim=1))
+    assert (factors.amin(1) < 1).tolist() == [not torch.equal(a, b) for a, b in zip(grad, before, strict=True)]
 
 
 def test_a_zero_gradient_stays_zero() -> None:
     grad = torch.zeros(2, 3)
-    clip_gradients(grad, 2, torch.tensor([0.5, math.inf]), torch.tensor([True, False]))
+    GradientClip(grad, 2, torch.tensor([0.5, math.inf]), torch.tensor([True, False]))()
     assert not grad.any()
