@@ -20,6 +20,7 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.util import find_spec
 from typing import Any
 
 SCHEMA_VERSION = 1
@@ -259,7 +260,10 @@ class Config:
     force: bool = _knob(False, "start anew, deleting what an earlier run of this name left", member=True)
     retry_failed: bool = _knob(True, "run failed runs again; false = leave them", member=True)
     checkpoint_every: int = _knob(25, "checkpoint at least this often (and every minute)", unit="iterations", low=1, member=True)
-    logger: str = _knob("csv", "further metric sinks (only csv in this version)", choices=("csv", "tensorboard", "wandb"), member=True)
+    logger: str = _knob(
+        "csv", "where metrics go beside the CSV tables, which are always written: nowhere (csv), TensorBoard, W&B (offline)",
+        choices=("csv", "tensorboard", "wandb"), member=True,
+    )  # fmt: skip
 
     @property
     def batch_size(self) -> int:
@@ -401,8 +405,14 @@ def combination_faults(config: Config) -> Iterator[Fault]:
         yield Fault("score", "score=eval is the deterministic evaluation, but eval.mode=sampled makes none; use eval.mode=both")
     if algo.grad_stats_every > 0:
         yield Fault("algo.grad_stats_every", "measuring gradient noise comes with a later version; remove it")
-    if config.logger != "csv":
-        yield Fault("logger", f"{config.logger} comes with a later version; remove it (the tables are written as csv in any case)")
+    if config.logger != "csv" and not _installed(config.logger):
+        yield Fault("logger", f"{config.logger!r} needs a package that is missing; install it with pip install -e '.[{config.logger}]'")
+
+
+def _installed(package: str) -> bool:
+    """Whether the package can be imported; a directory of that name, as W&B makes in working directories, is none."""
+    found = find_spec(package)
+    return found is not None and found.origin is not None
 
 
 def _knobs_of(cls: type[Any], prefix: str) -> Iterator[tuple[str, Knob, dataclasses.Field[Any]]]:

@@ -109,7 +109,6 @@ def test_full_keys_are_accepted_beside_groups() -> None:
         ({"total_steps": 1e300}, "total_steps: "),
         ({"total_steps": 9e18}, "total_steps: "),
         ({"algo.grad_stats_every": 1}, "algo.grad_stats_every: measuring gradient noise comes with a later version; remove it"),
-        ({"logger": "wandb"}, "logger: wandb comes with a later version; remove it"),
     ],
 )
 def test_what_cannot_work_is_refused_with_what_to_write_instead(values: dict[str, Any], says: str) -> None:

@@ -5,7 +5,9 @@ evaluation    whole episodes of a policy beside training
 score         what a run is worth, from its own files
 policy        ``load_policy``
 interrupts    Ctrl-C, SIGTERM, SIGHUP
-progress      the screen of a run
+screen, progress   what a terminal shows of a run
+loggers       TensorBoard and W&B beside the tables
+study_file    ``study.json``, of all runs of a study
 filming, watching   a policy on film
 naming        study and run names from overrides
 

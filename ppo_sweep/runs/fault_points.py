@@ -21,6 +21,8 @@ from dataclasses import dataclass
 
 #: Files written whole: temporary file, fsync, rename, fsync of the directory.
 REPLACED = ("config", "status", "checkpoint.tensors", "checkpoint.header", "policy.tensors", "policy.header")
+#: The same for a study's own file, which training by itself does not write.
+STUDY = ("study",)
 #: Tables that only grow, and are cut on resume; the last one, which is not reproducible, is never waited for.
 APPENDED = ("metrics", "episodes", "eval", "timing")
 
@@ -35,7 +37,7 @@ def _points(files: tuple[str, ...], steps: tuple[str, ...]) -> tuple[str, ...]:
 
 #: Every fault point there is.
 FAULT_POINTS: tuple[str, ...] = (
-    *_points(REPLACED, ("write", "fsync", "rename", "fsync_dir")),
+    *_points(REPLACED + STUDY, ("write", "fsync", "rename", "fsync_dir")),
     *_points(APPENDED, ("write", "cut")),
     *_points(APPENDED[:-1], ("fsync",)),
     *_points(("log",), ("write",)),

@@ -23,7 +23,7 @@ _EXPONENT = re.compile(r"e([+-])0*(\d+)$")
 
 def is_operational(key: str) -> bool:
     """Whether ``key`` says how a run is carried out, not what is computed: such keys are in no name."""
-    return key in OPERATIONAL_KEYS or key == "sweep" or key.startswith(("sweep.", "hydra.", "hydra/"))
+    return key in OPERATIONAL_KEYS or key == "sweep" or key.startswith(("sweep.", "sweep/", "hydra.", "hydra/"))
 
 
 def shortest(value: Any) -> str:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from ppo_sweep.config import ConfigError, Fault
-from ppo_sweep.runs import checkpoint, lock, status, stored_config
+from ppo_sweep.runs import checkpoint, lock, loggers, status, stored_config
 from ppo_sweep.runs.durable import fsync_directory
 from ppo_sweep.runs.errors import DirectoryMismatch, StorageError, storage_errors
 from ppo_sweep.runs.fault_points import passing
@@ -73,7 +73,7 @@ def check_ours(directory: Path) -> None:
     if stored_config.NAME in names and stored_config.is_stored_config(directory / stored_config.NAME):
         return
     # Half made, half deleted, or with a damaged configuration: the lock file is the first thing that a run leaves.
-    expected = {*_BESIDE, *_OWN, CHECKPOINT} if lock.NAME in names else set(_BESIDE)
+    expected = {*_BESIDE, *_OWN, CHECKPOINT, *loggers.DIRECTORIES} if lock.NAME in names else set(_BESIDE)
     strange = sorted(name for name in names - expected if not _is_temporary(name) and not name.startswith(f"{DAMAGED}-"))
     if strange:
         raise DirectoryMismatch(f"{directory} is not the directory of a run: it holds {', '.join(strange[:5])}; choose another study=")
@@ -97,6 +97,9 @@ def clear(directory: Path) -> None:
             with suppress(FileNotFoundError):
                 os.unlink(path)
             passing("force.delete.after")
+    for path in (directory / name for name in loggers.DIRECTORIES):
+        with storage_errors("delete", path), suppress(FileNotFoundError):
+            shutil.rmtree(path)
     with storage_errors("save", directory):
         fsync_directory(directory)
 

@@ -34,6 +34,16 @@ def score(config: Config, run: Path) -> tuple[float | None, str | None]:
     return (float(value), None) if value else (None, "no training episode was finished")
 
 
+def diverged_score(config: Config, run: Path) -> float | None:
+    """What a diverged run counts as: the lower of its last finite score and the random policy's (PROTOCOL §2)."""
+    last, _ = score(config, run)
+    try:
+        random: float | None = random_score(config.env)
+    except ValueError:
+        random = None
+    return min((value for value in (last, random) if value is not None), default=None)
+
+
 def _window(rows: list[dict[str, str]], run: Path) -> tuple[float | None, str | None]:
     start = (1 - WINDOW_SHARE) * int(rows[-1]["env_steps"])
     episodes = [row for row in _read(run / "episodes.csv") if row["partial"] == "0" and int(row["env_steps"]) > start]

@@ -23,6 +23,7 @@ from ppo_sweep.runs.directory import RunDirectory
 from ppo_sweep.runs.errors import StorageError
 from ppo_sweep.runs.evaluation import FINAL_EPISODES, evaluate
 from ppo_sweep.runs.interrupts import Interrupts
+from ppo_sweep.runs.loggers import Logger, logger_of
 from ppo_sweep.runs.naming import job_directory, study_directory, study_name
 from ppo_sweep.runs.policy import policy_of
 from ppo_sweep.runs.progress import Progress
@@ -64,6 +65,7 @@ class Run:
 
     member: Member
     directory: RunDirectory
+    logger: Logger
     checkpointed: float
     latest: Row | None = None
 
@@ -93,7 +95,8 @@ class Trainer:
             return _end(directory, Failure("failed", str(error)))
         except Exception as error:  # an environment is the user's code; it ends its own run only
             return _end(directory, Failure("failed", f"the environment raised {type(error).__name__}: {error}", error))
-        run = Run(member, directory, monotonic())
+        logger = logger_of(directory.config, directory.path, member.iteration - 1, directory.log)
+        run = Run(member, directory, logger, monotonic())
         self.runs.append(run)
         # A kill between the last checkpoint and the last file leaves nothing to train.
         return self._guarded(run, lambda: self._complete(run)) if member.finished else None
@@ -132,6 +135,7 @@ class Trainer:
     def _stop(self, run: Run) -> RunResult:
         self._checkpoint(run)
         value, reason = score(run.member.config, run.directory.path)
+        run.logger.finish("stopped", value)
         self._leave(run)
         run.directory.finish("stopped", score=value, reason=reason)
         return RunResult(run.directory.path, "stopped", value, reason)
@@ -145,6 +149,7 @@ class Trainer:
     def _leave(self, run: Run) -> None:
         self.population.evict(run.member)
         self.runs.remove(run)
+        run.logger.close()
 
     def _write(self, run: Run, outcome: Outcome, started: float, members: int) -> None:
         """The iteration's rows; then, if due, an evaluation and a checkpoint, which covers them.
@@ -157,6 +162,7 @@ class Trainer:
         run.latest = outcome.row
         directory.append_episodes([_episode_row(episode) for episode in outcome.episodes])
         directory.append_metrics(outcome.row)
+        run.logger.row(member.env_steps, outcome.row)
         done = member.iteration - 1
         if config.eval.every and done % config.eval.every == 0 and not member.finished:
             self._evaluate(run, config.eval.episodes)
@@ -180,7 +186,9 @@ class Trainer:
                 result = evaluate(policy, episodes=episodes, seed=config.seed, mode=mode, warn=run.directory.log)
             except Exception as error:  # an environment is the user's code; it ends its own run only
                 raise EvaluationFailed(f"an environment raised {type(error).__name__} in evaluation: {error}") from error
-            run.directory.append_evaluations([result.row(run.member.env_steps)])
+            row = result.row(run.member.env_steps)
+            run.directory.append_evaluations([row])
+            run.logger.evaluation(run.member.env_steps, row)
 
     def _checkpoint(self, run: Run) -> None:
         run.directory.checkpoint(self.population.state_of(run.member))
@@ -193,6 +201,7 @@ class Trainer:
             self._evaluate(run, FINAL_EPISODES)
         self._save_policy(run)
         value, reason = score(config, directory.path)
+        run.logger.finish("done", value)
         self._leave(run)
         directory.finish("done", score=value, reason=reason)
         return RunResult(directory.path, "done", value, reason)
@@ -200,6 +209,7 @@ class Trainer:
     def _fail(self, run: Run, failure: Failure) -> RunResult:
         if failure.state == "diverged":
             self._save_policy(run)  # that of the iteration's start
+        run.logger.finish(failure.state, None)
         self._leave(run)
         return _end(run.directory, failure)
 

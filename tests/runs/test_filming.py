@@ -98,7 +98,7 @@ def test_a_film_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     policy = untrained()
     policy.parameters.clear()
     policy._weights.clear()
-    with pytest.raises(KeyError):
+    with pytest.raises(RuntimeError):
         film(policy, Request("", str(tmp_path / "watch.gif")))
     assert list(tmp_path.iterdir()) == []
 

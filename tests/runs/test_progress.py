@@ -2,73 +2,24 @@
 
 from __future__ import annotations
 
-import fcntl
 import io
 import os
-import pty
 import re
-import select
-import struct
-import termios
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TextIO
 
 import pytest
 
-from ppo_sweep.runs.progress import LINE_EVERY_S, SHARE_OF_TIME, Progress, plain_line, time_left
+from ppo_sweep.runs.progress import Progress, plain_line
+from ppo_sweep.runs.screen import LINE_EVERY_S, SHARE_OF_TIME, time_left
+from tests.runs.terminals import Clock, terminal, without_escapes
 
 ROW = {"return_100": -812.34, "kl": 0.01234, "entropy": 1.4189}
 LINES = ["Pendulum-v1: observations (3,), actions (1,), horizon 200", "results in results/pendulum/default/seed=0"]
 
 
-class Clock:
-    """Seconds that pass only when told to."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class Terminal:
-    """A real pseudo-terminal of so many columns, and what was written to it."""
-
-    def __init__(self, columns: int) -> None:
-        self.master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-        self.stream: TextIO = os.fdopen(slave, "w", encoding="utf-8")
-
-    def read(self) -> str:
-        """Everything written so far."""
-        self.stream.flush()
-        received = b""
-        while select.select([self.master], [], [], 0.05)[0]:
-            received += os.read(self.master, 65536)
-        return received.decode()
-
-
-@contextmanager
-def terminal(monkeypatch: pytest.MonkeyPatch, columns: int = 100) -> Iterator[Terminal]:
-    for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("TERM", "xterm-256color")
-    opened = Terminal(columns)
-    try:
-        yield opened
-    finally:
-        opened.stream.close()
-        os.close(opened.master)
-
-
 def progress(stream: TextIO, **about: object) -> Progress:
     return Progress(total_steps=60_000, title="Pendulum-v1 seed 0", lines=LINES, stream=stream, **about)  # type: ignore[arg-type]
-
-
-def without_escapes(text: str) -> str:
-    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).replace("\r", "\n")
 
 
 def test_a_terminal_gets_one_screen_that_is_redrawn_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
