@@ -6,17 +6,18 @@ WORKERS ?= 2
 
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
+STUDY ?= $(error say which study: make $(firstword $(MAKECMDGOALS)) STUDY=results/NAME)
 RUN   ?= $(error say which run: make $(firstword $(MAKECMDGOALS)) RUN=results/STUDY/NAME/seed=0)
 
 # Versions of Hydra and Optuna beside the pinned ones that must work, and the tests that can tell.
 MATRIX        := oldest newest
 MATRIX_oldest := 'hydra-core==1.3.8' 'optuna==4.9.*'
 MATRIX_newest := 'hydra-core>=1.4.0rc3,<1.5' 'optuna==5.0.*'
-MATRIX_TESTS  := tests/conf tests/sweep tests/test_packaging.py
+MATRIX_TESTS  := tests/conf $(addprefix tests/sweep/test_,bad_input.py command_line.py hydra_jobs.py wording.py) tests/test_packaging.py
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lint types tests test-slow test-matrix docs format bench eval watch clean
+.PHONY: help install demo test lint types tests test-slow test-matrix docs format bench status fsck report doctor eval watch clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,14 +33,13 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	@touch $@
 
-demo: $(STAMP)  ## train two real runs that differ in one knob (about a minute), and say where to look
-	$(BIN)/python train.py env=pendulum total_steps=150000 algo.max_kl=null
-	$(BIN)/python train.py env=pendulum total_steps=150000 algo.max_kl=0.01
+demo: $(STAMP)  ## a small real sweep (about a minute), its table and a report
+	$(BIN)/python train.py -m env=pendulum study=demo algo.max_kl=null,0.01 seed=0,1,2 total_steps=100000
+	$(BIN)/python scripts/report.py results/demo
 	@echo
-	@echo "Pendulum twice, without and with a KL stop; each run has a row per iteration in its metrics.csv:"
-	@ls -d results/pendulum/algo.max_kl=*,env=pendulum,total_steps=150000/seed=0
-	@echo "One seed each shows how they differ, not which is better. The commands printed above film them; next, try"
-	@echo "  $(BIN)/python train.py env=hopper algo=clip algo.max_kl=0.02 seed=1"
+	@echo "Six runs of Pendulum, without and with a KL stop, side by side on all cores. Open results/demo/report/index.html;"
+	@echo "three seeds show how settings differ, seldom which is better. Each run has a row per iteration in its metrics.csv."
+	@echo "Next, try  $(BIN)/python train.py -m env=hopper algo.max_kl=0.02,0.07 seed=0,1,2"
 
 test: lint types tests  ## lint, types and tests: all that must pass before a commit
 
@@ -72,8 +72,9 @@ test-matrix: $(MATRIX:%=.venv-matrix/%/.installed)  ## config and command line u
 	$(@D)/bin/python -m pip install --quiet $(MATRIX_$*)
 	@touch $@
 
-docs: $(STAMP)  ## write the pages that are made from the code (docs/knobs.md)
+docs: $(STAMP)  ## write the pages that are made from the code (docs/knobs.md, docs/doctor.md)
 	$(BIN)/python scripts/knobs.py
+	$(BIN)/python scripts/doctor_page.py
 
 format: $(STAMP)  ## format the code and mend what ruff can mend
 	$(BIN)/ruff format .
@@ -81,6 +82,18 @@ format: $(STAMP)  ## format the code and mend what ruff can mend
 
 bench: $(STAMP)  ## how fast it is on this machine, part by part
 	$(BIN)/python scripts/bench.py
+
+status: $(STAMP)  ## where a study stands: make status STUDY=results/hopper
+	$(BIN)/python scripts/status.py '$(STUDY)'
+
+fsck: $(STAMP)  ## check a study's files and mend what can be: make fsck STUDY=results/hopper
+	$(BIN)/python scripts/fsck.py '$(STUDY)'
+
+report: $(STAMP)  ## figures, tables and a page: make report STUDY=results/hopper (the newest without STUDY)
+	$(BIN)/python scripts/report.py $(if $(filter command line environment,$(origin STUDY)),'$(STUDY)')
+
+doctor: $(STAMP)  ## what ails the runs of a study: make doctor STUDY=results/hopper
+	$(BIN)/python scripts/doctor.py '$(STUDY)'
 
 eval: $(STAMP)  ## returns of a trained policy: make eval RUN=results/STUDY/NAME/seed=0
 	$(BIN)/python scripts/eval.py '$(RUN)' --episodes 100

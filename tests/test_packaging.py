@@ -20,12 +20,30 @@ ROOT = Path(__file__).parents[1]
 #: Prints where the package, its plugins and its choices are found, and what a command line amounts to.
 PROBE = """
 import ppo_sweep, hydra_plugins.ppo_sweep_hydra as plugin
+from importlib.metadata import entry_points
 from hydra.core.plugins import Plugins
 from ppo_sweep.sweep.command_line import check
 Plugins.instance()
 print(ppo_sweep.__file__)
 print(plugin.__file__)
 print(check(["env=hopper", "algo=clip"]).jobs[0].config.env.id)
+print(*sorted({point.load().__name__ for point in entry_points(group="hydra.plugins") if point.name.startswith("ppo_sweep")}))
+"""
+
+#: A sweep of two runs of one iteration, as ``train.py`` carries it out.
+SWEEP = """
+import os, sys
+import hydra
+from ppo_sweep.sweep.composition import CONF, VERSION_BASE
+from ppo_sweep.sweep.preparation import prepare
+from ppo_sweep.sweep.session import Session, carry_out
+argv = "-m seed=0,1 algo.n_envs=1 algo.n_steps=64 algo.minibatch_size=32 total_steps=64 study=wheel hydra.launcher.workers=1".split()
+prepared, session = prepare(argv), Session(argv)
+@hydra.main(config_path=str(CONF), config_name="config", **VERSION_BASE)
+def run(composed):
+    return session.run(composed)
+os.environ["HYDRA_FULL_ERROR"] = "1"
+sys.exit(carry_out(run, session, prepared.hydra_argv))
 """
 
 
@@ -46,27 +64,47 @@ def project() -> dict[str, Any]:
 
 
 def test_an_editable_install_works_from_another_directory(tmp_path: Path) -> None:
-    package, plugin, env_id = python("-c", PROBE, cwd=tmp_path)
+    package, plugin, env_id, plugins = python("-c", PROBE, cwd=tmp_path)
     assert Path(package).is_relative_to(ROOT)
     assert Path(plugin).is_relative_to(ROOT)
     assert env_id == "Hopper-v5"
+    assert plugins == "GridSweeper PopulationLauncher"
 
 
-def test_a_wheel_works_without_the_checkout(tmp_path: Path) -> None:
+def installed_wheel(tmp_path: Path) -> tuple[Path, Path]:
+    """The interpreter of an environment with our wheel in it, and its site-packages."""
     python("-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path), cwd=ROOT)
     [wheel] = tmp_path.glob("*.whl")
-    environment, elsewhere = tmp_path / "venv", tmp_path / "elsewhere"
-    elsewhere.mkdir()
+    environment = tmp_path / "venv"
     python("-m", "venv", "--without-pip", str(environment))
     executable = environment / "bin" / "python"
     python("-m", "pip", "--python", str(executable), "install", "--quiet", "--no-deps", "--no-index", str(wheel))
     # Everything else is borrowed: plain paths, so that the .pth file of the editable install is not read.
     [own] = python("-c", "import sysconfig; print(sysconfig.get_path('purelib'))", executable=executable)
     Path(own, "borrowed.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
-    package, plugin, env_id = python("-c", PROBE, executable=executable, cwd=elsewhere)
-    assert Path(package).is_relative_to(environment)
-    assert Path(plugin) == Path(own, "hydra_plugins", "ppo_sweep_hydra", "__init__.py")
+    return executable, Path(own)
+
+
+def test_a_wheel_works_without_the_checkout(tmp_path: Path) -> None:
+    executable, own = installed_wheel(tmp_path)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    package, plugin, env_id, plugins = python("-c", PROBE, executable=executable, cwd=elsewhere)
+    assert Path(package).is_relative_to(own)
+    assert Path(plugin) == own / "hydra_plugins" / "ppo_sweep_hydra" / "__init__.py"
     assert env_id == "Hopper-v5"
+    assert plugins == "GridSweeper PopulationLauncher"
+
+
+@pytest.mark.slow
+def test_a_sweep_runs_from_the_wheel_in_another_directory(tmp_path: Path) -> None:
+    executable, own = installed_wheel(tmp_path)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    said = python("-c", SWEEP, executable=executable, cwd=elsewhere)
+    assert said[-1] == "2 runs: 2 done"
+    assert len(list((elsewhere / "results" / "wheel").rglob("policy.json"))) == 2
+    assert not (own / "results").exists()
 
 
 def test_hydra_plugins_is_a_namespace_that_others_share() -> None:

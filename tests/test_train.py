@@ -122,8 +122,8 @@ def test_grid_leaves_one_directory_for_each_combination(workplace: Path) -> None
         assert f"seed={path.parts[-3].removeprefix('seed=')}" in overrides
 
 
-def test_interrupted_grid_begins_nothing_more_and_the_same_command_continues(workplace: Path) -> None:
-    line = "-m algo.n_envs=1 algo.n_steps=512 total_steps=6144 seed=0,1 study=stop"
+def test_interrupted_grid_under_the_basic_launcher_begins_nothing_more_and_the_same_command_continues(workplace: Path) -> None:
+    line = "-m algo.n_envs=1 algo.n_steps=512 total_steps=20480 seed=0,1 study=stop hydra/launcher=basic"
     process = subprocess.Popen([sys.executable, str(TRAIN), *line.split()], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     wait_for(lambda: any(path.read_text().count("\n") > 1 for path in Path("results").rglob("metrics.csv")))
     process.send_signal(signal.SIGINT)
@@ -245,12 +245,12 @@ def test_exit_code_tells_how_it_ended(
 
 def test_failed_run_of_a_grid_does_not_keep_the_others_from_running(entry: ModuleType, outcomes: dict[int, Any]) -> None:
     outcomes[0] = RunResult(Path("r"), "diverged", None, "NaN in the loss", 3)
-    assert entry.main(["-m", "seed=0,1,2"]) == 3
+    assert entry.main(["-m", "seed=0,1,2", "hydra/launcher=basic"]) == 3
     assert [config.seed for config, _ in trainer.calls] == [0, 1, 2]  # type: ignore[attr-defined]
 
 
 def test_equal_jobs_of_a_grid_run_once(entry: ModuleType, outcomes: dict[int, Any]) -> None:
-    assert entry.main(["-m", "algo.lr=2e-2,0.02", "seed=0,0.0", "force=true"]) == 0
+    assert entry.main(["-m", "algo.lr=2e-2,0.02", "seed=0,0.0", "force=true", "hydra/launcher=basic"]) == 0
     assert len(trainer.calls) == 1  # type: ignore[attr-defined]
 
 
@@ -262,6 +262,7 @@ def test_jobs_are_what_the_check_said(entry: ModuleType, outcomes: dict[int, Any
         "seed=1e0,2",
         "recipe=paper,strong",
         "+algo.lr=1e-3",
+        "hydra/launcher=basic",
     ]
     assert entry.main(line) == 0
     from ppo_sweep.sweep.command_line import check

@@ -15,7 +15,6 @@ from ppo_sweep.config import ConfigError, Fault, knobs
 Task = Literal["run", "help", "show", "hydra"]
 
 _REFUSED = {
-    "--config-name": "the primary config is conf/config.yaml; put your choices into a group (conf/experiment/NAME.yaml) instead",
     "--config-path": "the configs are in conf/; add a directory of your own with --config-dir DIR",
     "--experimental-rerun": "it reads a pickle, which may run any code; type the overrides of .hydra/overrides.yaml again",
 }
@@ -32,6 +31,8 @@ class Arguments:
     flags: tuple[str, ...]
     #: A further directory of configs (``--config-dir``).
     config_dir: Path | None
+    #: The primary config in it (``--config-name``), instead of ``conf/config.yaml``.
+    config_name: str | None = None
 
 
 class _Parser(argparse.ArgumentParser):
@@ -54,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--hydra-help", action="store_true")
     made.add_argument("--version", action="store_true")
     made.add_argument("-sc", "--shell-completion", action="store_true")
-    made.add_argument("-cn", "--config-name", dest="refused", action="append_const", const="--config-name")
+    made.add_argument("-cn", "--config-name")
     made.add_argument("-cp", "--config-path", dest="refused", action="append_const", const="--config-path")
     made.add_argument("--experimental-rerun", dest="refused", action="append_const", const="--experimental-rerun")
     return made
@@ -79,6 +80,8 @@ def split(argv: Sequence[str]) -> Arguments:
         faults = [_unknown_option(word) for word in options]
     if known.config_dir is not None and not known.config_dir.is_dir():
         faults.append(Fault("--config-dir", f"there is no directory {str(known.config_dir)!r}"))
+    elif known.config_name is not None:
+        faults += _config_name_faults(known.config_name, known.config_dir)
     shown = [name for name in ("cfg", "info") if getattr(known, name) is not None]
     if known.multirun and (known.run or shown):
         other = f"--{shown[0]}" if shown else "--run"
@@ -94,7 +97,17 @@ def split(argv: Sequence[str]) -> Arguments:
         task = "hydra"
     elif shown:
         task = "show"
-    return Arguments(tuple(overrides), task, known.multirun, tuple(_flags(known)), known.config_dir)
+    return Arguments(tuple(overrides), task, known.multirun, tuple(_flags(known)), known.config_dir, known.config_name)
+
+
+def _config_name_faults(name: str, directory: Path | None) -> list[Fault]:
+    """A primary config of one's own is a file of ``--config-dir``, such as a study's ``best.yaml``."""
+    if directory is None:
+        example = "--config-dir results/STUDY --config-name best"
+        return [Fault("--config-name", f"names a config in a directory of yours; add that, for example {example}")]
+    if not (directory / f"{name.removesuffix('.yaml')}.yaml").is_file():
+        return [Fault("--config-name", f"there is no {name.removesuffix('.yaml')}.yaml in {str(directory)!r}")]
+    return []
 
 
 def _flags(known: argparse.Namespace) -> list[str]:
@@ -111,7 +124,7 @@ def _flags(known: argparse.Namespace) -> list[str]:
         }.items()
         if given
     ]
-    for option in ("cfg", "package", "config_dir", "info"):
+    for option in ("cfg", "package", "config_dir", "config_name", "info"):
         if getattr(known, option) is not None:
             flags += [f"--{option.replace('_', '-')}", str(getattr(known, option))]
     return flags

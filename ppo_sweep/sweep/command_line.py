@@ -23,8 +23,11 @@ from ppo_sweep.sweep import arguments, overrides
 from ppo_sweep.sweep.arguments import Arguments
 from ppo_sweep.sweep.composition import CONF, Composer, Composition, overlay
 from ppo_sweep.sweep.draft import Draft
+from ppo_sweep.sweep.options import LauncherOptions
 from ppo_sweep.sweep.overrides import Setting
 from ppo_sweep.sweep.results_root import root_fault
+from ppo_sweep.sweep.study import request as study_request
+from ppo_sweep.sweep.study.request import StudyRequest
 
 if TYPE_CHECKING:
     from ppo_sweep.envs import EnvSpec
@@ -56,6 +59,8 @@ class Checked:
     warnings: tuple[str, ...]
     #: The same command in the form that Hydra is to see.
     hydra_argv: tuple[str, ...]
+    #: The study that it is, if its sweep= is one; it has no jobs then.
+    study: StudyRequest | None = None
 
 
 def check(argv: Sequence[str], conf: Path = CONF) -> Checked:
@@ -71,18 +76,22 @@ def check(argv: Sequence[str], conf: Path = CONF) -> Checked:
     given = arguments.split(argv)
     if given.task in ("help", "hydra"):
         return Checked(given, (), (), (*given.overrides, *given.flags))
-    with Composer(conf, given.config_dir) as composer:
+    with Composer(conf, given.config_dir, given.config_name) as composer:
         return _Check(given, composer).run()
 
 
-def _read(words: Iterable[str], multirun: bool, composer: Composer) -> tuple[list[Setting], list[Fault]]:
+def _read(words: Iterable[str], multirun: bool, composer: Composer, study: bool = False) -> tuple[list[Setting], list[Fault]]:
     """Parse overrides and check their keys and choices."""
     groups = composer.groups()
-    settings, faults = overrides.read(words, multirun=multirun, is_group=composer.is_group, groups=groups, loader=composer.loader)
+    settings, faults = overrides.read(
+        words, multirun=multirun, is_group=composer.is_group, groups=groups, loader=composer.loader, study=study
+    )
     for setting in settings:
+        if study and setting.swept and not setting.hydra:
+            continue  # searched, so checked with the space
         if setting.group:
             faults += [fault for value in setting.values if (fault := composer.choice_fault(setting.key, value))]
-        elif not setting.hydra and (fault := overrides.key_fault(setting, groups)):
+        elif not setting.hydra and (fault := overrides.key_fault(setting, groups, study)):
             faults.append(fault)
     return settings, faults
 
@@ -93,11 +102,17 @@ class _Check:
     def __init__(self, given: Arguments, composer: Composer) -> None:
         self.given = given
         self.composer = composer
-        self.settings, self.faults = _read(given.overrides, given.multirun, composer)
-        composer.configure_hydra([setting.word for setting in self.settings if setting.hydra and not setting.swept])
+        self.is_study = given.multirun and _chooses_a_study(given.overrides, composer)
+        self.settings, self.faults = _read(given.overrides, given.multirun, composer, self.is_study)
+        self.faults += [*_launcher_faults(self.settings), *_sweeper_faults(self.settings)]
+        faulty = {fault.key for fault in self.faults}
+        hydra = [setting for setting in self.settings if setting.hydra and not setting.swept and setting.key not in faulty]
+        composer.configure_hydra([setting.word for setting in hydra])
 
     def run(self) -> Checked:
         """The whole check; raises ConfigError."""
+        if self.is_study:
+            return self._run_study()
         self._add_grid_of_experiment()
         drafts = list(self._drafts(self._grid()))
         # What is wrong with a study's name is said once, by _study.
@@ -110,6 +125,22 @@ class _Check:
         if self.faults:
             raise ConfigError(list(dict.fromkeys(self.faults)))
         return Checked(self.given, tuple(jobs), tuple(warnings), self._hydra_argv(study))
+
+    def _run_study(self) -> Checked:
+        """The check of a study, whose trials are not known yet."""
+        faulty = {fault.key for fault in self.faults}
+        request = None
+        try:
+            request = study_request.read([setting for setting in self.settings if setting.key not in faulty], self.composer, _inspected)
+        except ConfigError as error:
+            self.faults += error.faults
+        if request is not None:
+            for root in {config.results for config in request.defaults.values()}:
+                if fault := root_fault(Path(root), request.name, probe=self.given.task == "run"):
+                    self.faults.append(fault)
+        if self.faults or request is None:
+            raise ConfigError(list(dict.fromkeys(self.faults)))
+        return Checked(self.given, (), (), self._hydra_argv(request.name), request)
 
     def _usable(self) -> list[Setting]:
         """Settings that can be composed: the others have had their fault reported."""
@@ -247,6 +278,47 @@ class _Check:
         keys = {setting.key for setting in self.settings}
         implied = ["env=any"] if "env.id" in keys and "env" not in keys else []
         return (*(setting.word for setting in settings), *implied, f"study='{study}'", *self.given.flags)
+
+
+def _launcher_faults(settings: Iterable[Setting]) -> list[Fault]:
+    """What is wrong with the options of our own launcher; another one's are Hydra's to judge."""
+    given = {setting.key: setting.values[0] for setting in settings if setting.hydra and len(setting.values) == 1}
+    if given.get("hydra/launcher", "population") != "population":
+        return []
+    prefix = "hydra.launcher."
+    try:
+        LauncherOptions.of({key.removeprefix(prefix): value for key, value in given.items() if key.startswith(prefix)})
+    except ConfigError as error:
+        return list(error.faults)
+    return []
+
+
+def _sweeper_faults(settings: Iterable[Setting]) -> Iterator[Fault]:
+    """What Hydra's basic sweeper, which ours is made from, would only stumble over."""
+    for setting in settings:
+        if setting.key == "hydra.sweeper.max_batch_size" and not setting.swept:
+            [value] = setting.values
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+                yield Fault(
+                    setting.key, f"{value!r} is not a whole number of at least 1, or null for one batch; for example {setting.key}=100"
+                )
+
+
+def _chooses_a_study(words: Iterable[str], composer: Composer) -> bool:
+    """Whether the choices that can be read amount to a study; what cannot is said later."""
+    settings, _ = overrides.read(words, multirun=True, is_group=composer.is_group, groups=(), loader=composer.loader, study=True)
+    chosen = {setting.key: str(setting.values[0]) for setting in settings if setting.group and not setting.swept and not setting.hydra}
+    known = {group: choice for group, choice in chosen.items() if composer.choice_fault(group, choice) is None}
+    try:
+        return study_request.is_study(composer.compose(known))
+    except ConfigError:
+        return False
+
+
+def _inspected(made: EnvConfig) -> EnvSpec:
+    from ppo_sweep import envs  # loads Gymnasium, which most wrong command lines need not wait for
+
+    return envs.inspect(made)
 
 
 def _escape(job: Job) -> Fault | None:

@@ -82,12 +82,16 @@ class Composer:
     Args:
         conf: the directory of ``config.yaml``.
         config_dir: a further directory to find choices in.
+        config_name: the primary config, in ``config_dir``; None = ``config`` in ``conf``.
     """
 
-    def __init__(self, conf: Path = CONF, config_dir: Path | None = None) -> None:
-        self._conf = conf
+    def __init__(self, conf: Path = CONF, config_dir: Path | None = None, config_name: str | None = None) -> None:
+        self._primary = (config_name or "config").removesuffix(".yaml")
+        # Hydra looks for the primary config in its main directory only.
+        main, further = (conf, config_dir) if config_name is None or config_dir is None else (config_dir, conf)
+        self._conf = main.resolve()
         #: ``hydra.*=…`` and ``hydra/*=…``, which belong to every composition.
-        self._hydra_overrides = [] if config_dir is None else [f"hydra.searchpath=['file://{config_dir.resolve()}']"]
+        self._hydra_overrides = [] if further is None else [f"hydra.searchpath=['file://{further.resolve()}']"]
         self._options: dict[str, list[str]] = {}
         self._cache: dict[tuple[tuple[str, str], ...], Composition] = {}
         self._stack = ExitStack()
@@ -118,7 +122,7 @@ class Composer:
         if not group or "." in group:
             return []
         if group not in self._options:
-            primary = "config" if self._hydra_overrides else None  # only a changed search path needs the slower way
+            primary = self._primary if self._hydra_overrides else None  # only a changed search path needs the slower way
             self._options[group] = self.loader.get_group_options(group, ObjectType.CONFIG, primary, self._hydra_overrides or None)
         return self._options[group]
 
@@ -155,7 +159,7 @@ class Composer:
 
     def _compose(self, chosen: list[str]) -> Composition:
         try:
-            made = compose("config", [*chosen, *self._hydra_overrides], return_hydra_config=True)
+            made = compose(self._primary, [*chosen, *self._hydra_overrides], return_hydra_config=True)
             grid = OmegaConf.select(made, "hydra.sweeper.params")
             values = OmegaConf.to_container(made, resolve=False)
             assert isinstance(values, dict)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from ppo_sweep.runs.directory import look
 from ppo_sweep.runs.errors import DirectoryMismatch, StorageError
@@ -47,9 +50,23 @@ class Survey:
 _SHOWN = 10
 
 
-def survey(jobs: Sequence[Job]) -> Survey:
-    """Look at every run directory; creates, locks and changes nothing."""
-    refusals: list[str] = []
+def wait_until_free(directories: Sequence[Path], seconds: float) -> None:
+    """Give whoever holds one of these directories so many seconds to let go.
+
+    The workers of a sweep that was killed notice it within a moment, and its study's lock falls before theirs.
+    """
+    deadline = time.monotonic() + seconds
+    held = [directory for directory in directories if is_locked(directory)]
+    if held:
+        print(f"waiting up to {seconds:.0f} s: {held[0]} is in use by {holder(held[0])}", file=sys.stderr, flush=True)
+    while held and time.monotonic() < deadline:
+        time.sleep(0.1)
+        held = [directory for directory in held if is_locked(directory)]
+
+
+def survey(jobs: Sequence[Job], study: Path | None = None) -> Survey:
+    """Look at every run directory, and at the study's if a sweep is to write it; creates, locks and changes nothing."""
+    refusals = [_in_use(study)] if study is not None and is_locked(study) else []
     finished: list[tuple[Job, Status]] = []
     for job in jobs:
         try:
@@ -58,7 +75,11 @@ def survey(jobs: Sequence[Job]) -> Survey:
             refusals.append(str(error))
             continue
         if is_locked(job.path):
-            refusals.append(f"{job.path} is in use by {holder(job.path)}; wait for it or stop it, then the same command continues")
+            refusals.append(_in_use(job.path))
         elif status is not None:
             finished.append((job, status))
-    return Survey(tuple(refusals), tuple(finished), len(jobs) - len(finished) - len(refusals))
+    return Survey(tuple(refusals), tuple(finished), len(jobs) - len(finished))
+
+
+def _in_use(directory: Path) -> str:
+    return f"{directory} is in use by {holder(directory)}; wait for it or stop it, then the same command continues"

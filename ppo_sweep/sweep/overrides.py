@@ -49,6 +49,8 @@ class Setting:
     group: bool
     #: Whether it was written as a sweep (possibly of one value).
     swept: bool
+    #: Whether it was written with ``+``: the key may be new.
+    added: bool = False
 
     @property
     def hydra(self) -> bool:
@@ -58,7 +60,8 @@ class Setting:
     @property
     def word(self) -> str:
         """The override as Hydra accepts it in struct mode: ``++`` where a key may be new."""
-        return f"{'++' if self.key.startswith('env.kwargs') else ''}{self.key}={self.text}"
+        new = self.key.startswith("env.kwargs") or (self.hydra and self.added)
+        return f"{'++' if new else ''}{self.key}={self.text}"
 
 
 @cache
@@ -68,7 +71,13 @@ def parser() -> OverridesParser:
 
 
 def read(
-    words: Iterable[str], *, multirun: bool, is_group: Callable[[str], bool], groups: Sequence[str], loader: ConfigLoader
+    words: Iterable[str],
+    *,
+    multirun: bool,
+    is_group: Callable[[str], bool],
+    groups: Sequence[str],
+    loader: ConfigLoader,
+    study: bool = False,
 ) -> tuple[list[Setting], list[Fault]]:
     """Parse overrides.
 
@@ -78,13 +87,14 @@ def read(
         is_group: tells choices among files from values.
         groups: names of our groups, for suggestions.
         loader: expands ``glob(…)``.
+        study: whether sweeps are to be searched, not to be run through: intervals are allowed, and a sweep is no grid.
 
     Returns:
         What could be read, in order, and what is wrong with the rest; a setting may be returned *and* be faulty.
     """
     settings: list[Setting] = []
     faults: list[Fault] = []
-    for word in words:
+    for word in map(_null_as_a_choice, words):
         try:
             parsed = parser().parse_overrides([word])[0]
         except HydraException as error:
@@ -108,18 +118,27 @@ def read(
         if text.startswith("="):
             faults.append(Fault(parsed.key_or_group, f"has one '=' too many; write {parsed.key_or_group}={text.lstrip('=')}"))
             continue
-        if parsed.is_range_sweep() and any(isinstance(value, float) for value in values):
+        if not study and parsed.is_range_sweep() and any(isinstance(value, float) for value in values):
             text = f"choice({','.join(map(naming.shortest, values))})"
-        setting = Setting(parsed.key_or_group, values, text, group, parsed.is_sweep_override())
-        faults += _sweep_faults(setting, parsed, multirun)
+        setting = Setting(parsed.key_or_group, values, text, group, parsed.is_sweep_override(), added=word.startswith("+"))
+        if not study or setting.hydra or not multirun:
+            faults += _sweep_faults(setting, parsed, multirun)
         settings.append(setting)
     counts = Counter(setting.key for setting in settings)
     faults += [Fault(key, f"given {count} times; keep one") for key, count in counts.items() if count > 1]
     return settings, faults
 
 
-def key_fault(setting: Setting, groups: Sequence[str]) -> Fault | None:
+def _null_as_a_choice(word: str) -> str:
+    """``KEY=choice(0.02,null)`` as ``KEY=0.02,null``: the same, but Hydra takes null in the second form only."""
+    found = re.fullmatch(r"([^=]+)=choice\((.*\bnull\b.*)\)", word)
+    return word if found is None else f"{found[1]}={found[2]}"
+
+
+def key_fault(setting: Setting, groups: Sequence[str], study: bool = False) -> Fault | None:
     """Whether the key of a value (not a choice) is a knob; a mapping must hold knobs all through."""
+    if setting.key.startswith("sweep."):
+        return None if study else Fault(setting.key, "is an option of a study; add one: -m sweep=tpe")
     for value in setting.values:
         for key in naming.flatten(setting.key, value):
             if key not in _knob_names() and not key.startswith("env.kwargs."):
@@ -172,8 +191,6 @@ def _refusal(parsed: Override) -> Fault | None:
         return Fault(f"{key}@{parsed.package}", f"configs stay in their own package; write {key}=…")
     if key in _FIXED:
         return Fault(key, f"is not for the command line: {_FIXED[key]}")
-    if key == "hydra.launcher.workers":
-        return Fault(key, "no such knob yet: running several at once comes with a later version; leave it out")
     if key == "hydra.job.chdir" and parsed.value() is True:
         return Fault(key, "a run does not change the working directory: paths you give are relative to where you are; leave it out")
     return None

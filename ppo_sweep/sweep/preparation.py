@@ -11,6 +11,9 @@ from ppo_sweep.sweep.command_line import Checked, check
 from ppo_sweep.sweep.composition import CONF, register
 from ppo_sweep.sweep.help import help_text
 
+#: A sweep that finds its study in use waits so long: a killed one's workers take a moment to go.
+ORPHANS_SECONDS = 30.0
+
 
 def prepare(argv: Sequence[str], conf: Path = CONF) -> Checked | int:
     """Check a command line and the run directories it names; nothing is created.
@@ -32,9 +35,12 @@ def prepare(argv: Sequence[str], conf: Path = CONF) -> Checked | int:
         return 2
     register()
     if checked.arguments.task == "run":
-        from ppo_sweep.sweep.directories import survey  # after bad input has been answered
+        from ppo_sweep.sweep.directories import survey, wait_until_free  # after bad input has been answered
 
-        found = survey(checked.jobs)
+        study = _study(checked) if checked.arguments.multirun else None
+        if study is not None:
+            wait_until_free([study, *(job.path for job in checked.jobs)], ORPHANS_SECONDS)
+        found = survey(checked.jobs, study)
         if found.refusals:
             print("Nothing was started:", *(f"  {line}" for line in found.refusals), sep="\n", file=sys.stderr)
             return 4
@@ -44,6 +50,11 @@ def prepare(argv: Sequence[str], conf: Path = CONF) -> Checked | int:
     for warning in checked.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     return checked
+
+
+def _study(checked: Checked) -> Path:
+    job = checked.jobs[0]
+    return Path(job.config.results, job.study)
 
 
 def _count(faults: int) -> str:

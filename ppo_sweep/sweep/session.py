@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ppo_sweep.config import Config, ConfigError
 from ppo_sweep.runs.errors import DirectoryBusy, DirectoryMismatch, StorageError
 from ppo_sweep.sweep.composition import worded
+from ppo_sweep.sweep.errors import RunFailed, WorkersDoNotStart
 from ppo_sweep.sweep.wording import outcome
 
 if TYPE_CHECKING:
@@ -26,14 +27,20 @@ BUG, BAD_INPUT, RUN_FAILED, DIRECTORY = 1, 2, 3, 4
 
 
 class Session:
-    """Runs jobs as Hydra hands them over; jobs with the same directory run once.
+    """One command being carried out: runs single jobs as Hydra hands them over, and hears from sweeps what came of theirs.
 
     Attributes:
+        command: the command line as typed.
         results: what came of each distinct run, in the order they ended.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, command: Sequence[str] = ()) -> None:
+        self.command = tuple(command)
         self.results: dict[Path, RunResult] = {}
+
+    def add(self, results: Iterable[RunResult]) -> None:
+        """Take note of what came of a sweep's runs."""
+        self.results |= {result.directory: result for result in results}
 
     def run(self, composed: DictConfig) -> RunResult:
         """Train one job in the directory that Hydra made for it.
@@ -62,6 +69,14 @@ class Session:
         return max((result.exit_code for result in self.results.values()), default=0)
 
 
+_active: list[Session] = []
+
+
+def current() -> Session:
+    """The command that is being carried out; launchers, which Hydra makes, ask for it. An empty one in a foreign application."""
+    return _active[-1] if _active else Session()
+
+
 def carry_out(main: Callable[[], Any], session: Session, argv: tuple[str, ...]) -> int:
     """Enter ``hydra.main`` and turn whatever comes out of it into an exit code.
 
@@ -70,7 +85,7 @@ def carry_out(main: Callable[[], Any], session: Session, argv: tuple[str, ...]) 
         session: what it calls.
         argv: the command line for Hydra.
     """
-    with _command_line(argv):
+    with _command_line(argv), _carrying_out(session):
         try:
             main()
         except (ConfigError, HydraException, OmegaConfBaseException) as error:
@@ -79,9 +94,14 @@ def carry_out(main: Callable[[], Any], session: Session, argv: tuple[str, ...]) 
         except (DirectoryBusy, DirectoryMismatch) as error:
             print(error, file=sys.stderr)
             return DIRECTORY
+        except RunFailed:
+            return RUN_FAILED  # a sweeper asked a failed run for its score; the closing table has told why it has none
         except StorageError as error:
             print(error, file=sys.stderr)
             return RUN_FAILED
+        except WorkersDoNotStart as error:
+            print(error, file=sys.stderr)
+            return BUG
         except SystemExit as stop:
             return stop.code if isinstance(stop.code, int) else BUG
         except KeyboardInterrupt:
@@ -96,6 +116,15 @@ def carry_out(main: Callable[[], Any], session: Session, argv: tuple[str, ...]) 
             print("this is a bug in ppo_sweep; the lines above say where", file=sys.stderr)
             return BUG
     return session.exit_code
+
+
+@contextmanager
+def _carrying_out(session: Session) -> Iterator[None]:
+    _active.append(session)
+    try:
+        yield
+    finally:
+        _active.pop()
 
 
 def _disk_error(error: BaseException | None) -> str | None:

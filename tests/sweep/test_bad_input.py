@@ -85,6 +85,7 @@ WRONG = {
     "device=tpu": "device: 'tpu' is not one of cpu | cuda",
     "env.kwargs=5": "env.kwargs: 5 is not a mapping",
     "algo.minibatch_size=${algo.batch}": "Interpolation key 'algo.batch' not found",
+    "logger=mlflow": "logger: 'mlflow' is not one of csv | tensorboard | wandb",
     # combination
     "algo.n_steps=32 algo.n_envs=1 algo.minibatch_size=64": "a minibatch of 64 does not fit into a rollout of n_steps 32 × n_envs 1",
     "total_steps=100": "total_steps: 100 is less than one rollout",
@@ -93,7 +94,6 @@ WRONG = {
     "score=eval eval.mode=sampled": "use eval.mode=both",
     # machine
     "device=cuda": "device: cuda asked for, but torch finds no GPU here",
-    "logger=tensorboard": "logger: tensorboard comes with a later version; remove it",
     "results=/proc/x": "results: '/proc/x' cannot be made or used",
     "results=/proc": "results: '/proc' cannot be made or used",
     "results=/proc/x/y/z": "results: '/proc/x/y/z' cannot be made or used",
@@ -139,7 +139,9 @@ WRONG = {
     "hydra.job.chdir=true": "a run does not change the working directory",
     "hydra.mode=MULTIRUN": "use -m for a grid",
     "hydra.output_subdir=null": "hydra.output_subdir: is not for the command line",
-    "hydra.launcher.workers=2": "hydra.launcher.workers: no such knob yet: running several at once comes with a later version",
+    "hydra.launcher.worker=2": "hydra.launcher.worker: no such option; did you mean hydra.launcher.workers",
+    "hydra.launcher.slots=0": "hydra.launcher.slots: 0 is not a whole number of at least 1, or null for the default",
+    "hydra.sweeper.max_batch_size=0": "hydra.sweeper.max_batch_size: 0 is not a whole number of at least 1",
     "hydra.verbos=true": "hydra.verbos",
     # study and results
     "study=../up": "study: '../up' is a path",
@@ -165,7 +167,7 @@ WRONG = {
     "-force": "knobs are written without dashes: force=true",
     "--env=hopper": "knobs are written without dashes: env=hopper",
     "--checkpoint-every=5": "knobs are written without dashes: checkpoint_every=5",
-    "--config-name other": "the primary config is conf/config.yaml",
+    "--config-name other": "names a config in a directory of yours",
     "--config-path elsewhere": "--config-dir",
     "--config-dir no_such_place": "there is no directory 'no_such_place'",
     "--experimental-rerun x.pickle": "it reads a pickle",

@@ -13,7 +13,7 @@ import pytest
 from ppo_sweep.installation import ROOT, python
 from ppo_sweep.sweep.wording import outcome
 
-ENTRIES = ("train.py", "scripts/eval.py", "scripts/watch.py")
+ENTRIES = ("train.py", "scripts/eval.py", "scripts/watch.py", "scripts/status.py", "scripts/fsck.py")
 
 
 @pytest.fixture
