@@ -1,0 +1,51 @@
+"""``best.yaml``: the winner as a primary config, which runs it again under any seeds ::
+
+python train.py --config-dir results/STUDY --config-name best -m 'seed=range(5)'
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ppo_sweep.runs import durable
+
+NAME = "best.yaml"
+
+
+def write(study: Path, overrides: Mapping[str, Any], groups: Sequence[str], lines: Sequence[str]) -> None:
+    """Write a study's ``best.yaml``.
+
+    Args:
+        study: its directory.
+        overrides: full key → value of everything that makes the winner out of ``conf/config.yaml``: group choices, what the
+            command line fixed, and the searched knobs; ``env`` in any case.
+        groups: which of these keys are choices among files.
+        lines: what is to be said of it.
+
+    Raises:
+        StorageError: the disk refuses.
+    """
+    durable.replace(study / NAME, content(study, overrides, groups, lines).encode(), "study")
+
+
+def content(study: Path, overrides: Mapping[str, Any], groups: Sequence[str], lines: Sequence[str]) -> str:
+    """The text of :func:`write`."""
+    choices = {key: value for key, value in overrides.items() if key in groups and key != "sweep"}
+    values: dict[str, Any] = {"study": f"{study.name}-best"}
+    for key, value in overrides.items():
+        if key in choices or key == "study" or key.startswith(("sweep", "hydra")):
+            continue
+        *parents, leaf = key.split(".")
+        node = values
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[leaf] = list(value) if isinstance(value, tuple) else value
+    defaults = ["config", *({f"override {group}": choice} for group, choice in choices.items()), "_self_"]
+    comment = [f"python train.py --config-dir {shlex.quote(str(study))} --config-name best -m 'seed=range(5)'", *lines]
+    head = "".join(f"# {line}\n" for line in comment)
+    return f"{head}{yaml.safe_dump({'defaults': defaults}, sort_keys=False)}{yaml.safe_dump(values, sort_keys=False, allow_unicode=True)}"

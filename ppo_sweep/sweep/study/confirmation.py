@@ -1,0 +1,204 @@
+"""After the search: which configurations are tried on fresh seeds, which of them wins, and what may be said of it.
+
+The best of many noisy means is too good: it was chosen for its luck as well. So what the search found is run again on
+seeds that it never saw; these choose the winner, and a third set of seeds gives the numbers (PROTOCOL §3).
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ppo_sweep.sweep.study import intervals
+from ppo_sweep.sweep.study.intervals import Mean
+from ppo_sweep.sweep.study.objective import Objective
+
+COMPLETE, PRUNED, FAIL = "COMPLETE", "PRUNED", "FAIL"
+
+#: The default configuration among the confirmed ones.
+DEFAULT = "default"
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """A trial that has ended.
+
+    Attributes:
+        number: 0 is the default configuration.
+        state: COMPLETE, PRUNED or FAIL.
+        values: one per objective; where it was pruned, what it was worth there; None if it failed.
+        scores: of its seeds (means over environments, normalised, if there are several); a diverged one as what it counts.
+        overrides: full key → value of the searched knobs.
+        env_steps: that all its seeds took together.
+        diverged: how many of its runs diverged.
+        reason: why it was pruned or failed.
+    """
+
+    number: int
+    state: str
+    values: tuple[float, ...] | None
+    scores: tuple[float, ...]
+    overrides: Mapping[str, Any]
+    env_steps: int
+    diverged: int = 0
+    reason: str | None = None
+
+
+def pooled_standard_error(results: Sequence[TrialResult]) -> float | None:
+    """Standard error of a trial's mean, from the spread of seeds within all complete trials; None with one seed each."""
+    squares, freedom, seeds = 0.0, 0, 0
+    for result in results:
+        if result.state == COMPLETE and len(result.scores) > 1:
+            squares += statistics.variance(result.scores) * (len(result.scores) - 1)
+            freedom += len(result.scores) - 1
+            seeds = max(seeds, len(result.scores))
+    return math.sqrt(squares / freedom / seeds) if freedom else None
+
+
+def candidates(results: Sequence[TrialResult], objectives: Sequence[Objective], limit: int) -> tuple[int, ...]:
+    """The trials to confirm, best first; trial 0 is not among them, because the default is confirmed in any case.
+
+    With one objective: those within one pooled standard error of the best value (with one seed per trial: the best ones).
+    With several: the Pareto set. Equal configurations count once.
+
+    Args:
+        limit: at most so many.
+    """
+    complete = [result for result in results if result.state == COMPLETE and result.values is not None]
+    if not complete:
+        return ()
+    if len(objectives) > 1:
+        chosen = pareto(complete, objectives)
+    else:
+        sign = 1.0 if objectives[0].maximize else -1.0
+        ranked = sorted(complete, key=lambda result: (-sign * _first(result), result.number))
+        error = pooled_standard_error(results)
+        near = math.inf if error is None else error
+        chosen = [result for result in ranked if sign * (_first(ranked[0]) - _first(result)) <= near]
+    different: dict[str, int] = {}
+    for result in chosen:
+        if result.number != 0:
+            different.setdefault(repr(sorted(result.overrides.items())), result.number)
+    return tuple(different.values())[:limit]
+
+
+def pareto(results: Sequence[TrialResult], objectives: Sequence[Objective]) -> list[TrialResult]:
+    """The complete trials that no other one beats in one objective without losing in another, by number."""
+    complete = [result for result in results if result.state == COMPLETE and result.values is not None]
+    return [one for one in complete if not any(_dominates(other, one, objectives) for other in complete)]
+
+
+def winner(confirmed: Mapping[str, Sequence[float]], objective: Objective) -> str:
+    """Which configuration is the best on the confirmation seeds.
+
+    Args:
+        confirmed: name (``rank=1``, :data:`DEFAULT`) → scores.
+
+    Returns:
+        A name; of equal ones the default, then the lower rank.
+
+    Raises:
+        ValueError: nothing was confirmed.
+    """
+    values = {name: objective.value(scores) for name, scores in confirmed.items() if len(scores) >= objective.least_seeds}
+    if not values:
+        raise ValueError("no configuration has been confirmed")
+    best = max(values.values()) if objective.maximize else min(values.values())
+    return min((name for name, value in values.items() if value == best), key=lambda name: (name != DEFAULT, _rank(name)))
+
+
+@dataclass(frozen=True)
+class Report:
+    """What may be quoted of a study.
+
+    Attributes:
+        winner: the winner's trial; 0 if it is the default configuration.
+        best, default: means on the report seeds.
+        difference: winner − default, seed by seed.
+        welch: the same without pairing.
+        selection_bias: how much better the winner looked while it was being selected than it is; None without its tuning scores.
+        control_bias: the same of trial 0, which nobody selected.
+        maximize: whether more is better.
+    """
+
+    winner: int
+    best: Mean
+    default: Mean
+    difference: Mean
+    welch: Mean
+    selection_bias: float | None
+    control_bias: float | None
+    maximize: bool = True
+
+    @property
+    def beaten(self) -> bool:
+        """Whether the default configuration is beaten: the interval of the paired difference lies on the good side of 0."""
+        good = self.difference.mean > 0 if self.maximize else self.difference.mean < 0
+        return self.winner != 0 and good and self.difference.excludes_zero
+
+    def lines(self) -> list[str]:
+        """The report in sentences, for the terminal and ``best.yaml``."""
+        if self.winner == 0:
+            lines = ["The default configuration is the best one on the confirmation seeds: nothing that was tried beats it."]
+        elif self.beaten:
+            lines = [f"Trial {self.winner} is better than the default configuration."]
+        else:
+            lines = [f"Trial {self.winner} is not separated from the default configuration: the study does not show that it is better."]
+        lines.append(f"On report seeds: {self.best}; the default {self.default}; difference, seed by seed, {self.difference}.")
+        if self.selection_bias is not None and self.control_bias is not None:
+            lines.append(
+                f"Selection bias (tuning mean − report mean): {self.selection_bias:.4g}; of the default, which was not selected, "
+                f"{self.control_bias:.4g}."
+            )
+        return lines
+
+
+def report(
+    trial: int,
+    best: Mapping[int, float],
+    default: Mapping[int, float],
+    results: Sequence[TrialResult],
+    objective: Objective,
+    seed: int = 0,
+) -> Report:
+    """Compare the winner with the default configuration on the report seeds.
+
+    Args:
+        trial: the winner; 0 if that is the default.
+        best, default: report seed → score.
+        results: of the search, for the selection bias.
+        seed: of the bootstrap.
+
+    Raises:
+        ValueError: one of them has no scores.
+    """
+    of_best, of_default = intervals.mean(list(best.values()), seed), intervals.mean(list(default.values()), seed)
+    tuning = {result.number: statistics.fmean(result.scores) for result in results if result.scores and result.state == COMPLETE}
+    return Report(
+        winner=trial,
+        best=of_best,
+        default=of_default,
+        difference=intervals.paired(best, default, seed),
+        welch=intervals.welch(list(best.values()), list(default.values())),
+        selection_bias=tuning[trial] - of_best.mean if trial in tuning else None,
+        control_bias=tuning[0] - of_default.mean if 0 in tuning else None,
+        maximize=objective.maximize,
+    )
+
+
+def _first(result: TrialResult) -> float:
+    assert result.values is not None
+    return result.values[0]
+
+
+def _dominates(one: TrialResult, other: TrialResult, objectives: Sequence[Objective]) -> bool:
+    assert one.values is not None and other.values is not None
+    pairs = list(zip(objectives, one.values, other.values, strict=True))
+    return any(objective.better(a, b) for objective, a, b in pairs) and not any(objective.better(b, a) for objective, a, b in pairs)
+
+
+def _rank(name: str) -> int:
+    return int(name.partition("=")[2] or 0)

@@ -1,0 +1,172 @@
+"""A study that a command line asks for, checked: all of it that can be known before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ppo_sweep.config import Config, ConfigError, EnvConfig, Fault
+from ppo_sweep.machine import device_faults
+from ppo_sweep.runs import naming
+from ppo_sweep.sweep.composition import Composer, Composition
+from ppo_sweep.sweep.overrides import Setting
+from ppo_sweep.sweep.study.compositions import FixedCompositions
+from ppo_sweep.sweep.study.options import StudyOptions, sampler_seed
+from ppo_sweep.sweep.study.rungs import Budget, Rungs, place
+from ppo_sweep.sweep.study.space import Space
+
+if TYPE_CHECKING:
+    from ppo_sweep.envs import EnvSpec
+
+
+@dataclass(frozen=True)
+class StudyRequest:
+    """See the module.
+
+    Attributes:
+        name: of the study and its directory (``study=``, else ``hopper-tpe``).
+        options: ``sweep.*``.
+        space: what is searched.
+        seed: of the sampler.
+        rungs: where trials are compared.
+        defaults: environment (None: the one of ``env=``) → default configuration, ``study`` set.
+        fixed: full key → value of what the command line fixes, without operational keys; ``env`` in any case.
+        groups: which keys, fixed or searched, are choices among files.
+        notes: what to say before it begins.
+    """
+
+    name: str
+    options: StudyOptions
+    space: Space
+    seed: int
+    rungs: Rungs
+    defaults: Mapping[str | None, Config]
+    fixed: Mapping[str, Any]
+    groups: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def is_study(composed: Composition) -> bool:
+    """Whether choices amount to a study, not to a grid."""
+    return isinstance(composed.values.get("sweep"), Mapping)
+
+
+def read(settings: Sequence[Setting], composer: Composer, inspect: Callable[[EnvConfig], EnvSpec]) -> StudyRequest:
+    """The study of a command line.
+
+    Args:
+        settings: its overrides, keys and single choices checked; sweeps are searched.
+        composer: open.
+        inspect: what an environment is.
+
+    Raises:
+        ConfigError: with every fault found.
+    """
+    own = [setting for setting in settings if not setting.hydra]
+    typed = {setting.key: setting.text for setting in own if setting.swept and setting.key != "seed"}
+    fixed = {setting.key: setting.values[0] for setting in own if not setting.swept}
+    if "env.id" in fixed and "env" not in fixed:
+        fixed["env"] = "any"
+    compositions = FixedCompositions(composer, fixed)
+    composed = compositions.compose({})
+    given = composer.compose({key: str(value) for key, value in fixed.items() if composer.is_group(key)}).values["sweep"]
+    given = {**given, **{key.removeprefix("sweep."): value for key, value in fixed.items() if key.startswith("sweep.")}}
+    faults = [Fault(key, "cannot be searched: it says how the study goes") for key in typed if key.startswith("sweep.")]
+    seed = _try(lambda: sampler_seed([value for setting in own if setting.key == "seed" for value in setting.values] or 0), faults)
+    options = _try(lambda: StudyOptions.of(given), faults)
+    if options is not None:
+        faults += _package_faults(options)
+    space = _try(
+        lambda: Space.read(
+            given.get("space") or {},
+            compositions,
+            typed={key: text for key, text in typed.items() if not key.startswith("sweep.")},
+            fixed=tuple(fixed),
+            environments=options.env if options is not None else (),
+            prunes=options is None or options.pruner != "none",
+        ),
+        faults,
+    )
+    if faults or options is None or space is None or seed is None:
+        raise ConfigError(list(dict.fromkeys(faults)))
+    budgets = _budgets(space, inspect, faults)
+    rungs = _try(lambda: place(budgets, options.pruner, options.rungs), faults) if budgets else None
+    faults += _sampler_faults(options, space) + _scale_faults(options, space)
+    if faults or rungs is None:
+        raise ConfigError(list(dict.fromkeys(faults)))
+    name = _name(composed, options)
+    defaults = {env: space.config({}, env).replace(study=name) for env in options.env or (None,)}
+    computing = {key: value for key, value in fixed.items() if not naming.is_operational(key) and not key.startswith("sweep/")}
+    kept = {"env": composed.choices.get("env", "any"), **computing}
+    groups = tuple(key for key in {**kept, **dict.fromkeys(searched.key for searched in space.searched)} if composer.is_group(key))
+    kept.pop("seed", None)
+    return StudyRequest(name, options, space, seed, rungs, defaults, kept, groups, _notes(options, space, rungs))
+
+
+def _try(make: Callable[[], Any], faults: list[Fault]) -> Any:
+    """What ``make`` makes; None, and its faults, if it cannot."""
+    try:
+        return make()
+    except ConfigError as error:
+        faults += error.faults
+        return None
+
+
+def _name(composed: Composition, options: StudyOptions) -> str:
+    stated = composed.values.get("study")
+    if stated is not None:
+        return naming.study_directory(stated)
+    environment = composed.choices.get("env", "any")
+    own = str(composed.values["env"].get("id")) if environment == "any" else environment
+    return naming.directory_name(f"{naming.study_name(options.env or (own,))}-{composed.choices['sweep']}")
+
+
+def _budgets(space: Space, inspect: Callable[[EnvConfig], EnvSpec], faults: list[Fault]) -> list[Budget]:
+    """Of one configuration per signature; empty, and faults, if an environment cannot be used."""
+    budgets = []
+    for config in space.shapes():
+        spec = _try(lambda config=config: inspect(config.env), faults)  # type: ignore[misc]
+        if spec is not None:
+            faults += [*spec.faults(config), *device_faults(config)]
+            budgets.append(Budget(config, spec.horizon))
+    return budgets
+
+
+def _package_faults(options: StudyOptions) -> list[Fault]:
+    from ppo_sweep.sweep.study.storage import url_fault  # loads Optuna, for which a typo need not wait
+
+    fault = url_fault(options.storage) if options.storage is not None else None
+    return [fault] if fault is not None else []
+
+
+def _sampler_faults(options: StudyOptions, space: Space) -> list[Fault]:
+    from ppo_sweep.sweep.study import samplers
+
+    return samplers.faults(options.sampler, space)
+
+
+def _scale_faults(options: StudyOptions, space: Space) -> list[Fault]:
+    """Several environments need scores on one scale."""
+    if len(options.env) < 2:
+        return []
+    without = [env for env in options.env if space.config({}, env).env.score_reference is None]
+    return [
+        Fault("sweep.env", f"{env} has no env.score_reference, so its scores cannot be put on one scale with others; set it in conf/env/")
+        for env in without
+    ]
+
+
+def _notes(options: StudyOptions, space: Space, rungs: Rungs) -> tuple[str, ...]:
+    from ppo_sweep.sweep.study import samplers
+
+    notes = [*space.notes, f"this space leads to {space.signatures()}"]
+    if rungs.note is not None:
+        notes.append(rungs.note)
+    most = samplers.most_trials(options.sampler, space)
+    if most is not None and most < options.n_trials:
+        notes.append(f"the grid has {most} configurations, the default included: the study ends after as many trials")
+    outside = space.default().outside
+    if outside:
+        notes.append(f"the default configuration lies outside the space in {', '.join(outside)}: the sampler does not learn from trial 0")
+    return tuple(notes)

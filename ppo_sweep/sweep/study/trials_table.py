@@ -1,0 +1,50 @@
+"""``trials.csv``: one row per trial that has ended, for people and spreadsheets."""
+
+from __future__ import annotations
+
+import csv
+import io
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+from ppo_sweep.runs import durable, naming
+from ppo_sweep.sweep.study.confirmation import TrialResult
+
+NAME = "trials.csv"
+
+COLUMNS = ("number", "state", "value", "value_std", "seeds", "env_steps", "diverged", "reason")
+
+
+def write(study: Path, results: Sequence[TrialResult], knobs: Sequence[str]) -> None:
+    """Write a study's table, whole.
+
+    Args:
+        study: its directory.
+        results: of all trials that have ended.
+        knobs: searched keys, each a column; blank where a trial left one at its default.
+
+    Raises:
+        StorageError: the disk refuses.
+    """
+    durable.replace(study / NAME, content(results, knobs).encode(), "study", durable=False)
+
+
+def content(results: Sequence[TrialResult], knobs: Sequence[str]) -> str:
+    """The text of :func:`write`; with several objectives the further ones are ``value_2`` …, behind ``reason``."""
+    objectives = max((len(result.values) for result in results if result.values is not None), default=1)
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow([*COLUMNS, *(f"value_{index}" for index in range(2, objectives + 1)), *knobs])
+    for result in sorted(results, key=lambda result: result.number):
+        first, *others = [_number(value) for value in result.values] if result.values is not None else [""] * objectives
+        spread = _number(statistics.stdev(result.scores)) if len(result.scores) > 1 else ""
+        row = [result.number, result.state, first, spread, len(result.scores), result.env_steps, result.diverged, result.reason or ""]
+        row += others
+        row += [naming.shortest(result.overrides[knob]) if knob in result.overrides else "" for knob in knobs]
+        table.writerow(row)
+    return text.getvalue()
+
+
+def _number(value: float) -> str:
+    return repr(float(value))

@@ -1,0 +1,96 @@
+"""``best.yaml``: the winner as a config that runs it again; ``trials.csv``."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from spaces import space
+
+from ppo_sweep.config import Config
+from ppo_sweep.sweep.composition import CONF, VERSION_BASE, register
+from ppo_sweep.sweep.study import best, trials_table
+from ppo_sweep.sweep.study.confirmation import TrialResult
+
+SPACE: dict[str, Any] = {
+    "algo": {"choices": ["clip", "adaptive_kl"]},
+    "algo.lr": {"low": 1e-5, "high": 1e-2, "log": True},
+    "algo.gamma": {"low": 1e-4, "high": 0.1, "log": True, "one_minus": True},
+    "algo.norm_adv": {"choices": ["batch", "off"]},
+    "algo.max_kl": {"choices": [None, 0.02]},
+    "network.hidden": {"choices": [[64, 64], [32]]},
+}
+WON = {
+    "algo": "adaptive_kl",
+    "algo.lr": 1.2345678901234567e-05,
+    "algo.gamma": 1 - 0.0123456789,
+    "algo.norm_adv": "off",
+    "algo.max_kl": None,
+    "network.hidden": (32,),
+}
+
+
+def composed(directory: Path, *words: str) -> Config:
+    """What ``--config-dir … --config-name best`` amounts to."""
+    register()
+    with initialize_config_dir(str(directory), job_name="train", **VERSION_BASE):
+        made = compose("best", [f"hydra.searchpath=['file://{CONF}']", *words])
+        values = OmegaConf.to_container(made, resolve=True)
+    assert isinstance(values, dict)
+    values.pop("sweep", None)
+    return Config.from_dict(values)  # type: ignore[arg-type]
+
+
+def test_best_yaml_composes_to_the_winner_s_configuration(tmp_path: Path) -> None:
+    study = tmp_path / "hopper-tpe"
+    study.mkdir()
+    made = space(SPACE, recipe="strong", algo__n_steps=64)
+    fixed = {"env": "hopper", "recipe": "strong", "algo.n_steps": 64, "sweep": "tpe", "sweep.n_trials": 40, "hydra.launcher.workers": 2}
+    best.write(study, {**fixed, **WON}, ("env", "recipe", "algo", "sweep"), ["Trial 7 is better than the default configuration."])
+    found = composed(study)
+    assert found.hash == made.config(WON).hash
+    assert found.study == "hopper-tpe-best"
+    assert composed(study, "seed=4", "algo.lr=1e-3").algo.lr == 1e-3
+
+
+def test_best_yaml_begins_with_the_command_that_runs_it_and_what_may_be_said(tmp_path: Path) -> None:
+    study = tmp_path / "a study"
+    study.mkdir()
+    best.write(study, {"env": "hopper"}, ("env",), ["The default configuration is the best one.", "On report seeds: 5."])
+    first, second, third, *_ = (study / "best.yaml").read_text().splitlines()
+    assert first == f"# python train.py --config-dir '{study}' --config-name best -m 'seed=range(5)'"
+    assert (second, third) == ("# The default configuration is the best one.", "# On report seeds: 5.")
+    assert yaml.safe_load((study / "best.yaml").read_text()) == {
+        "defaults": ["config", {"override env": "hopper"}, "_self_"],
+        "study": "a study-best",
+    }
+
+
+def test_trials_csv_has_a_row_per_trial_and_a_column_per_knob(tmp_path: Path) -> None:
+    results = [
+        TrialResult(1, "PRUNED", (1.5,), (1.0, 2.0), {"algo.lr": 2e-5, "network.hidden": (32,)}, 4096, reason="1.5 is place 3 of 3"),
+        TrialResult(0, "COMPLETE", (2.0,), (1.0, 3.0), {}, 8192, diverged=1),
+        TrialResult(2, "FAIL", None, (), {"algo.lr": 1e-3, "algo.max_kl": None}, 0, reason='boom, "quoted"'),
+    ]
+    trials_table.write(tmp_path, results, ["algo.lr", "algo.max_kl", "network.hidden"])
+    text = (tmp_path / "trials.csv").read_text()
+    assert text.startswith("number,state,value,value_std,seeds,env_steps,diverged,reason,algo.lr,algo.max_kl,network.hidden\n")
+    rows = list(csv.reader(text.splitlines()))[1:]
+    assert rows == [
+        ["0", "COMPLETE", "2.0", repr(2**0.5), "2", "8192", "1", "", "", "", ""],
+        ["1", "PRUNED", "1.5", repr(0.5**0.5), "2", "4096", "0", "1.5 is place 3 of 3", "2e-5", "", "[32]"],
+        ["2", "FAIL", "", "", "0", "0", "0", 'boom, "quoted"', "0.001", "null", ""],
+    ]
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_trials_csv_of_several_objectives_has_a_column_for_each(count: int, tmp_path: Path) -> None:
+    results = [TrialResult(number, "COMPLETE", (1.0, 2.0), (1.0,), {}, 1) for number in range(count)]
+    trials_table.write(tmp_path, results, [])
+    header = (tmp_path / "trials.csv").read_text().splitlines()[0]
+    assert header.endswith(",reason,value_2" if count else ",reason")

@@ -1,0 +1,82 @@
+"""A study's command line, checked as a whole."""
+
+from __future__ import annotations
+
+import pytest
+from spaces import stand_in_for_the_sweeper
+
+from ppo_sweep import envs
+from ppo_sweep.config import ConfigError
+from ppo_sweep.sweep import overrides
+from ppo_sweep.sweep.composition import Composer
+from ppo_sweep.sweep.overrides import Setting
+from ppo_sweep.sweep.study import request
+from ppo_sweep.sweep.study.request import StudyRequest
+
+
+def read(*words: str) -> StudyRequest:
+    """The study that these words ask for; a sweep is a word whose value is none."""
+    stand_in_for_the_sweeper()
+    with Composer() as composer:
+        settings = []
+        for word in words:
+            key, _, text = word.partition("=")
+            parsed = overrides.parser().parse_override(word)
+            swept = parsed.is_sweep_override()
+            values = overrides._values(parsed) if swept else (parsed.value(),)
+            settings.append(Setting(key, values, text, composer.is_group(key), swept))
+        return request.read(settings, composer, envs.inspect)
+
+
+def test_a_study_works_out_of_the_box() -> None:
+    made = read("sweep=tpe", "env=hopper")
+    assert (made.name, made.seed, made.fixed, made.groups) == ("hopper-tpe", 0, {"env": "hopper"}, ("env",))
+    assert len(made.space.searched) == 8
+    assert [rung.steps for rung in made.rungs] == [98 * 2048, 196 * 2048, 293 * 2048, 391 * 2048]
+    assert made.defaults[None].study == "hopper-tpe"
+    assert made.notes[-1] == "this space leads to 1 static signature"
+
+
+def test_what_is_typed_is_searched_or_fixed_and_operational_keys_are_neither() -> None:
+    made = read("sweep=gp", "algo=clip,adaptive_kl", "algo.lr=3e-4", "seed=7", "total_steps=200000", "study=mine", "sweep.n_trials=9")
+    assert (made.name, made.seed, made.options.n_trials, made.options.sampler) == ("mine", 7, 9, "gp")
+    assert made.fixed == {"env": "pendulum", "algo.lr": 3e-4, "total_steps": 200_000}
+    assert made.groups == ("env", "algo")
+    assert {"algo", "algo.kl_target", "algo.clip_eps"} <= {searched.key for searched in made.space.searched}
+    assert made.defaults[None].algo.lr == 3e-4
+
+
+def test_several_environments_name_the_study_and_have_a_default_each() -> None:
+    made = read("sweep=random", "sweep.env=[walker2d,hopper]")
+    assert made.name == "hopper+walker2d-random"
+    assert {env: config.env.id for env, config in made.defaults.items()} == {"walker2d": "Walker2d-v5", "hopper": "Hopper-v5"}
+
+
+def test_an_id_alone_names_the_study() -> None:
+    made = read("sweep=tpe", "env.id=MountainCarContinuous-v0", "total_steps=300000")
+    assert made.name == "MountainCarContinuous-v0-tpe"
+    assert made.fixed["env"] == "any"
+
+
+def test_faults_of_options_space_and_seed_are_named_together() -> None:
+    with pytest.raises(ConfigError) as raised:
+        read("sweep=tpe", "sweep.n_trial=3", "seed=0,1", "algo.lrr=interval(0,1)", "env=hopper,walker2d")
+    assert {fault.key for fault in raised.value.faults} == {"sweep.n_trial", "seed", "algo.lrr", "env"}
+
+
+def test_a_grid_study_says_how_many_trials_it_has() -> None:
+    made = read("sweep=grid_study", "algo.epochs=5,10", "algo.max_kl=null,0.02")
+    assert "the grid has 4 configurations, the default included: the study ends after as many trials" in made.notes
+    with pytest.raises(ConfigError, match="has no end of values for a grid"):
+        read("sweep=grid_study", "algo.lr=interval(1e-5,1e-4)")
+
+
+def test_environments_without_a_reference_cannot_be_put_on_one_scale() -> None:
+    with pytest.raises(ConfigError, match=r"sweep\.env: hopper has no env\.score_reference"):
+        read("sweep=tpe", "sweep.env=[hopper,walker2d]", "env.score_reference=null")
+
+
+def test_a_short_budget_turns_pruning_off_with_a_note() -> None:
+    made = read("sweep=tpe", "recipe=strong", "env=hopper", "total_steps=100000")
+    assert len(made.rungs) == 0
+    assert any(note.startswith("nothing is pruned") for note in made.notes)

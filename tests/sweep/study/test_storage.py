@@ -1,0 +1,157 @@
+"""Where trials are kept: a journal that survives, or a database."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState, create_trial
+
+from ppo_sweep.runs.errors import CorruptFile, StorageError
+from ppo_sweep.sweep.study import storage
+from ppo_sweep.sweep.study.storage import JOURNAL, journal_length, mend, open_study, read_journal, url_fault
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    """A directory with a study of three trials."""
+    study = open_study(tmp_path, "test", ["maximize"]).study
+    for value in (1.0, 2.0, 3.0):
+        study.add_trial(create_trial(value=value))
+    return tmp_path
+
+
+def values(directory: Path) -> list[float | None]:
+    return [trial.value for trial in open_study(directory, "test", ["maximize"]).study.trials]
+
+
+def test_a_torn_last_line_is_cut_and_said(journal: Path) -> None:
+    path = journal / JOURNAL
+    whole = path.read_bytes()
+    last = whole.rstrip(b"\n").rfind(b"\n") + 1
+    for end in range(last + 1, len(whole)):
+        path.write_bytes(whole[:end])
+        [note] = open_study(journal, "test", ["maximize"]).notes
+        assert f"its last line was torn by an interruption; {end - last} bytes were cut off" in note
+        assert path.read_bytes() == whole[:last]
+    assert values(journal) == [1.0, 2.0]
+
+
+def test_optuna_alone_cannot_read_a_torn_journal(journal: Path) -> None:
+    """The reason for mending; if this fails one day, mending may go."""
+    path = journal / JOURNAL
+    path.write_bytes(path.read_bytes()[:-5])
+    backend = optuna.storages.journal.JournalFileBackend(str(path))
+    with pytest.raises(AssertionError):  # what it writes goes behind the torn line, and is not found again
+        optuna.storages.JournalStorage(backend).create_new_study([optuna.study.StudyDirection.MAXIMIZE], "other")
+
+
+def test_a_last_line_of_zeros_is_cut(journal: Path) -> None:
+    path = journal / JOURNAL
+    whole = path.read_bytes()
+    path.write_bytes(whole + b"\0" * 100 + b"\n")
+    assert len(mend(path)) == 1
+    assert path.read_bytes() == whole
+
+
+def test_damage_before_the_last_line_is_named_and_nothing_changed(journal: Path) -> None:
+    path = journal / JOURNAL
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[1] = b"#" + lines[1][1:]
+    path.write_bytes(b"".join(lines)[:-3])
+    before = path.read_bytes()
+    with pytest.raises(CorruptFile, match=r"optuna\.log: line 2: expected a change as Optuna writes it"):
+        open_study(journal, "test", ["maximize"])
+    assert path.read_bytes() == before
+
+
+def test_an_empty_or_missing_journal_is_a_new_study(tmp_path: Path) -> None:
+    assert mend(tmp_path / JOURNAL) == []
+    (tmp_path / JOURNAL).touch()
+    opened = open_study(tmp_path, "test", ["maximize", "minimize"])
+    assert opened.notes == ()
+    assert [direction.name for direction in opened.study.directions] == ["MAXIMIZE", "MINIMIZE"]
+
+
+def test_a_lock_that_a_killed_process_left_is_removed_and_said(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "_LOCK_SECONDS", 0.2)
+    os.symlink(JOURNAL, journal / f"{JOURNAL}.lock")
+    [note] = open_study(journal, "test", ["maximize"]).notes
+    assert "left by a process that was killed; removed" in note
+    assert values(journal) == [1.0, 2.0, 3.0]
+
+
+def test_the_journal_s_length_tells_new_changes_from_old(journal: Path) -> None:
+    length = journal_length(journal)
+    assert length == (journal / JOURNAL).stat().st_size
+    assert read_journal(journal, length) == []
+    study = open_study(journal, "test", ["maximize"]).study
+    study.add_trial(create_trial(value=4.0))
+    with (journal / JOURNAL).open("ab") as file:
+        file.write(b"{torn")
+    [change] = read_journal(journal, length)
+    assert change["value"] == 4.0
+    assert len(read_journal(journal)) == 5
+    assert journal_length(journal.parent / "nowhere") == 0
+
+
+def test_other_directions_than_the_stored_ones_are_refused(journal: Path) -> None:
+    with pytest.raises(StorageError, match="the study 'test' in this storage is to maximize, not minimize"):
+        open_study(journal, "test", ["minimize"])
+
+
+def test_a_study_lives_in_a_database_as_well(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    opened = open_study(tmp_path, "test", ["maximize"], url)
+    assert opened.shared
+    opened.study.add_trial(create_trial(value=1.5))
+    assert [trial.value for trial in open_study(tmp_path, "test", ["maximize"], url).study.trials] == [1.5]
+    assert not (tmp_path / JOURNAL).exists()
+
+
+def test_a_database_that_cannot_be_used_is_named_without_its_password(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"cannot be used: .*unable to open database file"):
+        open_study(tmp_path, "test", ["maximize"], f"sqlite:////{tmp_path}/nowhere/study.db")
+    (tmp_path / "no.db").write_text("this is no database, and long enough to be read as one" * 100)
+    with pytest.raises(StorageError, match=r"sqlite:///.*no\.db cannot be used: .*not a database"):
+        open_study(tmp_path, "test", ["maximize"], f"sqlite:///{tmp_path / 'no.db'}")
+
+
+def test_a_url_without_its_driver_or_of_no_database_is_named() -> None:
+    assert url_fault("sqlite:///study.db") is None
+    assert "is not the URL of a database" in str(url_fault("nosql://here"))
+    assert "is not the URL of a database" in str(url_fault("://"))
+    if shutil.which("psql") is None and not _importable("psycopg2"):
+        assert str(url_fault("postgresql://user@host/optuna")) == "sweep.storage: its driver is missing: pip install psycopg2-binary"
+
+
+def _importable(name: str) -> bool:
+    return subprocess.run([sys.executable, "-c", f"import {name}"], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.slow
+def test_a_study_lives_in_postgresql_as_well(tmp_path: Path) -> None:
+    """Runs where a server is installed: one is started for the test."""
+    if shutil.which("initdb") is None or not _importable("psycopg2"):
+        pytest.skip("no PostgreSQL here")
+    data, port = tmp_path / "data", "54329"
+    subprocess.run(["initdb", "-D", data, "-A", "trust", "-U", "optuna"], check=True, capture_output=True)
+    options = f"-p {port} -k {tmp_path} -h 127.0.0.1"
+    subprocess.run(["pg_ctl", "-D", data, "-w", "-l", tmp_path / "log", "-o", options, "start"], check=True, capture_output=True)
+    try:
+        url = f"postgresql://optuna@127.0.0.1:{port}/postgres"
+        open_study(tmp_path, "test", ["maximize"], url).study.add_trial(create_trial(value=1.5))
+        assert [trial.value for trial in open_study(tmp_path, "test", ["maximize"], url).study.trials] == [1.5]
+    finally:
+        subprocess.run(["pg_ctl", "-D", data, "-m", "immediate", "stop"], check=True, capture_output=True)
+
+
+def test_nothing_of_optuna_s_is_shown_on_the_screen(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    study = open_study(tmp_path, "test", ["maximize"]).study
+    study.tell(study.ask().number, state=TrialState.FAIL)
+    assert capfd.readouterr() == ("", "")
