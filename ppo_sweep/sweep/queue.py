@@ -17,8 +17,8 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from dataclasses import dataclass
 from itertools import chain
 
-#: What a population's step costs beside its members, in units of one member's share.
-OVERHEAD = 2.0
+#: What a population's step costs beside its members, in units of one member's share: 1.05 on HalfCheetah-v5, 0.46 on Hopper-v5.
+OVERHEAD = 1.0
 
 
 @dataclass(frozen=True)
