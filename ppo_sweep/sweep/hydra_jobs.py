@@ -22,7 +22,7 @@ from hydra.core.utils import JobReturn, JobStatus, configure_log, env_override, 
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from ppo_sweep.config import Config
+from ppo_sweep.config import Config, ConfigError, Fault
 from ppo_sweep.runs import naming
 from ppo_sweep.runs.interrupts import Interrupts
 from ppo_sweep.runs.score import diverged_score
@@ -81,7 +81,7 @@ def launch(
         )
     active.add(results.values())
     _close(jobs, results)
-    if interrupts.received is not None:
+    if interrupts.received is not None and _over(results) < len(jobs):
         print(f"interrupted; the same command continues ({len(jobs) - _over(results)} of {len(jobs)} runs are left)", flush=True)
         raise SystemExit(interrupts.exit_code)
     place = {jobs[number].path: number for number in results}
@@ -263,3 +263,27 @@ def _current(config: DictConfig) -> Iterator[None]:
         yield
     finally:
         instance.cfg = before
+
+
+# ---------------------------------------------------------------------- studies
+
+
+def carry_out_study(config: DictConfig, options: Mapping[str, Any]) -> int:
+    """The study of the active command, in Hydra's surroundings; its exit code.
+
+    Args:
+        options: of ``hydra.launcher``.
+
+    Raises:
+        ConfigError: for wrong options, or if ``train.py`` has not checked a study.
+        DirectoryBusy, DirectoryMismatch, StorageError, WorkersDoNotStart: see :func:`ppo_sweep.sweep.study.carrying_out.carry_out`.
+    """
+    from ppo_sweep.sweep.study.carrying_out import carry_out  # loads Optuna
+
+    setup_globals()
+    configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+    active = session.current()
+    if active.study is None:
+        raise ConfigError([Fault("hydra/sweeper", "study works with train.py only, which checks the study first; for example sweep=tpe")])
+    with env_override(_environment(config)):
+        return carry_out(active.study, LauncherOptions.of(options), active.command)

@@ -2,34 +2,62 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
-import sys
-import threading
+from types import FrameType
 
-#: ``prctl(2)``: which signal a process gets when its parent dies.
-_PR_SET_PDEATHSIG = 1
+#: Signals for the whole group, which workers leave to the sweep: it tells them when to stop.
+_LEFT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def hold() -> None:
-    """From here on this process dies with its parent, and only the parent's orders stop it.
+    """From here on this process, and whatever its environments start, dies with the sweep, and only the sweep's orders stop it.
 
-    The kernel sees to it on Linux, also when this process is stopped or stuck in foreign code. Elsewhere,
-    and if the parent was gone before it could be asked: standard input, whose other end the parent alone holds, ends.
+    Standard input is a pipe whose other end the sweep alone holds. A small process of this group watches
+    for its end, so that a worker that is stopped, or stuck in foreign code, goes too.
     """
-    # A signal meant for the whole group is not for workers; the sweep tells them when to stop.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # A handler, not SIG_IGN, which programs that an environment starts would inherit: they could not be terminated.
+    for number in _LEFT:
+        signal.signal(number, _leave_it)
     lifeline = os.dup(0)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)  # for environments that read
     os.close(null)
+    between = os.fork()
+    if between == 0:
+        # Twice, so that the watcher is no child of this process: an environment may wait for its own.
+        if os.fork() == 0:
+            _watch(lifeline)
+        os._exit(0)
+    os.waitpid(between, 0)
+    os.close(lifeline)
+    # And what an environment forks can be terminated, from the first moment on: a signal waits until it is as usual.
+    os.register_at_fork(before=_hold_back, after_in_parent=_let_through, after_in_child=_as_usual)
 
-    def watch() -> None:
-        os.read(lifeline, 1)
-        os.killpg(0, signal.SIGKILL)
 
-    threading.Thread(target=watch, daemon=True, name="lifeline").start()
+def _leave_it(number: int, frame: FrameType | None) -> None:
+    pass
+
+
+def _hold_back() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, _LEFT)
+
+
+def _let_through() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _LEFT)
+
+
+def _as_usual() -> None:
+    for number in _LEFT:
+        signal.signal(number, signal.SIG_DFL)
+    _let_through()
+
+
+def _watch(lifeline: int) -> None:
+    """Wait until the sweep is gone, then end the group; holds nothing else open, or the sweep would not see its worker's end."""
+    for number in _LEFT:
+        signal.signal(number, signal.SIG_IGN)
+    os.closerange(0, lifeline)
+    os.closerange(lifeline + 1, os.sysconf("SC_OPEN_MAX"))
+    os.read(lifeline, 1)
+    os.killpg(0, signal.SIGKILL)

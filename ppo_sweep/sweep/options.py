@@ -46,12 +46,18 @@ class LauncherOptions:
     @property
     def worker_count(self) -> int:
         """Processes to train with."""
-        return self.workers if self.workers is not None else len(os.sched_getaffinity(0))
+        return self.workers if self.workers is not None else _cores()
 
     @property
     def slot_count(self) -> int:
         """Members side by side in one worker."""
         return self.slots if self.slots is not None else DEFAULT_SLOTS
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # not on every system
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
 
 
 #: Option → (whole number, least value, may be null, example).

@@ -233,7 +233,8 @@ def _malformed(word: str, message: str, groups: Sequence[str]) -> Fault:
         return Fault(key, f"has one '=' too many; write {key}={text.lstrip('=')}")
     if text.endswith(",") or text.startswith(",") or ",," in text:
         values = ",".join(part for part in text.split(",") if part)
-        return Fault(key, f"{text!r} has a comma too many; write {key}={values}")
+        blanks = "; values of a sweep are written without blanks between them" if text.endswith(",") else ""
+        return Fault(key, f"{text!r} has a comma too many; write {key}={values}{blanks}")
     if text.count("(") != text.count(")") or text.count("[") != text.count("]") or text.count("{") != text.count("}"):
         return Fault(key, f"brackets do not match in {text!r}")
     if re.search(r"[^\w./:,+*?@${}\[\]()%-]", text) and not re.search(r"['\"]", text):
