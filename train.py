@@ -34,7 +34,7 @@ def main(argv: list[str]) -> int:
     if isinstance(prepared, int):
         return prepared
 
-    session = Session(argv)
+    session = Session(argv, prepared.study)
 
     @hydra.main(config_path=str(CONF), config_name="config", **VERSION_BASE)
     def run(composed: DictConfig) -> object:

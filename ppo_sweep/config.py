@@ -276,6 +276,11 @@ class Config:
         return self.batch_size * self.env.action_repeat
 
     @property
+    def budget(self) -> int:
+        """Environment steps of the whole run: ``total_steps`` rounded down to whole rollouts."""
+        return self.iterations * self.steps_per_iteration
+
+    @property
     def iterations(self) -> int:
         """I: whole rollouts that fit into ``total_steps``."""
         return self.total_steps // self.steps_per_iteration

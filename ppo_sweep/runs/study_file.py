@@ -132,6 +132,12 @@ class StudyFile:
         study_file.flush()
         return study_file
 
+    def add(self, member: StudyMember) -> None:
+        """List a further run, or replace one; reaches the disk as :meth:`update`."""
+        self._members[member.path] = member
+        self._changed = True
+        self.write_due()
+
     def update(self, path: str, *, state: str, score: float | None = None, reason: str | None = None) -> None:
         """Take note of a run's state; reaches the disk at most once a second, without fsync.
 

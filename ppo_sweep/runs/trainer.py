@@ -114,6 +114,11 @@ class Trainer:
         ended = [self._guarded(run, partial(self._stop, run)) for run in list(self.runs)]
         return [result for result in ended if result is not None]
 
+    def prune(self, runs: Sequence[Run]) -> list[RunResult]:
+        """End some runs where they stand, for good: with a policy, and the score that they have there."""
+        ended = [self._guarded(run, partial(self._prune, run)) for run in runs]
+        return [result for result in ended if result is not None]
+
     def _guarded(self, run: Run, action: Callable[[], RunResult | None]) -> RunResult | None:
         """What came of ``action``; trouble with a run's environment or files ends that run and no other."""
         try:
@@ -139,6 +144,15 @@ class Trainer:
         self._leave(run)
         run.directory.finish("stopped", score=value, reason=reason)
         return RunResult(run.directory.path, "stopped", value, reason)
+
+    def _prune(self, run: Run) -> RunResult:
+        self._checkpoint(run)
+        self._save_policy(run)
+        value, reason = score(run.member.config, run.directory.path)
+        run.logger.finish("pruned", value)
+        self._leave(run)
+        run.directory.finish("pruned", score=value, reason=reason)
+        return RunResult(run.directory.path, "pruned", value, reason)
 
     def close(self) -> None:
         """Release environments and locks of whatever is still in training, writing nothing."""

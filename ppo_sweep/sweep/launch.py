@@ -27,13 +27,13 @@ from ppo_sweep.sweep.pool import Lost, Worker
 from ppo_sweep.sweep.queue import Load, Queue
 
 #: Longest sleep between two looks at signals, clocks and the screen, in seconds.
-_TICK = 0.5
+TICK = 0.5
 #: Seconds that a worker may take to start, at least: loading torch from a cold or busy disk.
-_START_SECONDS = 120.0
+START_SECONDS = 120.0
 #: Workers that may die before their first report, one after another, until that is no accident.
-_FALSE_STARTS = 5
+FALSE_STARTS = 5
 #: Different lines of workers' output that are shown.
-_SHOWN_LINES = 20
+SHOWN_LINES = 20
 
 
 def launch(
@@ -68,6 +68,21 @@ def launch(
         make_directory(study)
         lock = RunLock(study)
         stack.callback(lock.release)
+        return train_all(jobs, study, options, command=command, begun=begun, ended=ended, interrupts=interrupts)
+
+
+def train_all(
+    jobs: Sequence[Job],
+    study: Path,
+    options: LauncherOptions,
+    *,
+    command: Sequence[str] = (),
+    begun: Callable[[int], None] = lambda job: None,
+    ended: Callable[[int, RunResult], None] = lambda job, result: None,
+    interrupts: Interrupts,
+) -> dict[int, RunResult]:
+    """The same for a caller that holds the study's lock."""
+    with ExitStack() as stack:
         sweep = _Sweep(jobs, study, options, command, begun, ended, interrupts)
         stack.callback(sweep.close)
         return sweep.run()
@@ -93,6 +108,7 @@ class _Sweep:
         self._announced: set[int] = set()
         self._workers: dict[int, Worker] = {}
         self._false_starts = 0
+        self._told = False
         self._lines: set[str] = set()
         for number in range(len(jobs)):
             if number not in self._ledger.results:
@@ -104,7 +120,7 @@ class _Sweep:
         size = f"{len(jobs)} run{'s' * (len(jobs) != 1)}, {workers} worker{'s' * (workers != 1)} × {self._options.slot_count} slots"
         return Board(
             title=f"{study}: {size}",
-            total_steps=sum(job.config.total_steps for job in jobs),
+            total_steps=sum(job.config.budget for job in jobs),
             counts=self._ledger.counts(running=0),
         )
 
@@ -131,12 +147,18 @@ class _Sweep:
             self._staff()
             unannounced = iter([run.job for run in self._queue])
             while self._workers:
+                self._acknowledge_signal()
                 self._announce(unannounced)
                 self._listen()
                 self._look_after_workers()
                 self._give_orders()
                 self._show()
         return self._ledger.results
+
+    def _acknowledge_signal(self) -> None:
+        if self._stopping and not self._told:
+            self._told = True
+            self._note("stopping: every run is checkpointed when its iteration ends; a second signal stops at once")
 
     def _staff(self) -> None:
         """Start a worker for every run that waits, as far as there is room."""
@@ -164,7 +186,7 @@ class _Sweep:
             handlers[worker.connection] = partial(self._guarded, worker, self._receive)
             if not worker.output.closed:
                 handlers[worker.output] = partial(self._pass_on, worker)
-        for source in wait(list(handlers), _TICK):
+        for source in wait(list(handlers), TICK):
             handlers[source]()
 
     def _receive(self, worker: Worker) -> None:
@@ -175,7 +197,7 @@ class _Sweep:
     def _pass_on(self, worker: Worker) -> None:
         """Show what environments print, each line once."""
         for line in worker.read_output():
-            if line and line not in self._lines and len(self._lines) < _SHOWN_LINES:
+            if line and line not in self._lines and len(self._lines) < SHOWN_LINES:
                 self._lines.add(line)
                 self._note(f"worker {worker.number + 1} says: {line}")
 
@@ -251,7 +273,7 @@ class _Sweep:
     def _check(self, worker: Worker) -> None:
         """Raises Lost if it is dead or hangs."""
         worker.check_alive()
-        patience = self._options.worker_timeout if worker.ready else max(self._options.worker_timeout, _START_SECONDS)
+        patience = self._options.worker_timeout if worker.ready else max(self._options.worker_timeout, START_SECONDS)
         if worker.silent > patience:
             silent = f"no sign of life for {worker.silent:.0f} s"
             raise Lost(f"{silent}; hydra.launcher.worker_timeout must be longer than one iteration" if worker.ready else silent)
@@ -265,6 +287,6 @@ class _Sweep:
         runs = f"{len(again)} of its runs continue" if len(again) > 1 else "its run continues"
         self._note(f"worker {worker.number + 1} was lost: {lost}{f'; {runs} from the last checkpoint' if again else ''}")
         self._false_starts += not worker.ready
-        if self._false_starts >= _FALSE_STARTS:
+        if self._false_starts >= FALSE_STARTS:
             raise WorkersDoNotStart(f"workers cannot start: {lost}\n{lost.output}".rstrip())
         self._staff()

@@ -49,8 +49,10 @@ class Ledger:
         max_restarts: how often a run is taken up again after its worker was lost.
         ended: called with every job that ends, and what came of it.
         note: called with what people should know.
+        other: what else ``study.json`` is to hold.
 
     Attributes:
+        jobs: by number.
         results: what came of the jobs that have ended.
         steps: environment steps done, by job.
 
@@ -67,8 +69,10 @@ class Ledger:
         max_restarts: int,
         ended: Callable[[int, RunResult], None],
         note: Callable[[str], None],
+        other: Mapping[str, Any] | None = None,
     ) -> None:
-        self.jobs, self._study, self._max_restarts = jobs, study, max_restarts
+        self.jobs: list[Job] = []
+        self._study, self._max_restarts = study, max_restarts
         self._on_ended, self._note = ended, note
         self.results: dict[int, RunResult] = {}
         self.steps: dict[int, int] = {}
@@ -77,14 +81,29 @@ class Ledger:
         self._opened: set[int] = set()
         self._suspicion = _Suspicion(max_restarts)
         self._study_writes = True
-        for number, job in enumerate(jobs):
-            found = look(job.config, job.path)
-            if found is not None:
-                code = EXIT_CODES.get(found.state, 0)
-                self.results[number] = RunResult(job.path, found.state, found.score, found.reason, code, already=True)
-            self.steps[number] = job.config.total_steps if found is not None else self._steps_on_disk(number)
-        self._file = StudyFile.open(study, command=command, members=[self._member(number) for number in range(len(jobs))])
+        members = [self._member(self._enter(job)) for job in jobs]
+        self._file = StudyFile.open(study, command=command, members=members, other=other)
         self.notes = tuple(self._file.notes)
+
+    def add(self, job: Job) -> int:
+        """One more job; its number.
+
+        Raises:
+            DirectoryMismatch, StorageError: as :func:`ppo_sweep.runs.directory.look`.
+        """
+        number = self._enter(job)
+        self._guarded(lambda: self._file.add(self._member(number)))
+        return number
+
+    def _enter(self, job: Job) -> int:
+        number = len(self.jobs)
+        self.jobs.append(job)
+        found = look(job.config, job.path)
+        if found is not None:
+            code = EXIT_CODES.get(found.state, 0)
+            self.results[number] = RunResult(job.path, found.state, found.score, found.reason, code, already=True)
+        self.steps[number] = job.config.budget if found is not None else self._steps_on_disk(number)
+        return number
 
     # ------------------------------------------------------------------ what is left
 
@@ -94,7 +113,7 @@ class Ledger:
 
     def left(self, number: int) -> int:
         """Environment steps left, at least 1."""
-        return max(1, self.jobs[number].config.total_steps - self.steps[number])
+        return max(1, self.jobs[number].config.budget - self.steps[number])
 
     def alone(self, number: int) -> bool:
         """Whether the job must have no neighbours."""
@@ -162,7 +181,7 @@ class Ledger:
         self._opened.add(number)
         self._latest.pop(number, None)
         if result.state in ("done", "pruned", "diverged", "failed"):
-            self.steps[number] = self.jobs[number].config.total_steps
+            self.steps[number] = self.jobs[number].config.budget
         self._write(number, state=result.state, score=result.score, reason=result.reason)
         self._on_ended(number, result)
 
@@ -196,7 +215,7 @@ class Ledger:
 
     def _steps_on_disk(self, number: int) -> int:
         job = self.jobs[number]
-        return 0 if self._config(number).force else min(read_status(job.path).env_steps, job.config.total_steps)
+        return 0 if self._config(number).force else min(read_status(job.path).env_steps, job.config.budget)
 
     def _give_up(self, number: int, lost: Lost) -> None:
         """A run that has lost its worker too often has failed."""
@@ -227,7 +246,7 @@ class Ledger:
 
     def line(self, number: int) -> MemberLine:
         """A running job for the screen."""
-        return MemberLine(self._name(number), self.steps[number], self.jobs[number].config.total_steps, self._latest.get(number, {}))
+        return MemberLine(self._name(number), self.steps[number], self.jobs[number].config.budget, self._latest.get(number, {}))
 
     def write_due(self) -> None:
         """Bring ``study.json`` up to date if that was last done some time ago."""

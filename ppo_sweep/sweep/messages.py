@@ -7,7 +7,7 @@ the next iteration.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,12 +34,17 @@ class Orders:
 
     Attributes:
         begin: a run to take into a free slot.
-        train: go through one iteration of all members.
-        stop: checkpoint every member where it stands, and let it go.
+        population: the name of the population that this order is about: runs begun under one name train together.
+            They must be of one signature.
+        train: go through one iteration of all members of the population.
+        prune: jobs to end where they stand, for good.
+        stop: checkpoint every member of every population where it stands, and let it go.
     """
 
     begin: Assignment | None = None
+    population: Hashable = None
     train: bool = False
+    prune: tuple[int, ...] = ()
     stop: bool = False
 
 
@@ -57,12 +62,14 @@ class Report:
 
     Attributes:
         begun: the job it has in training from now on.
+        begun_at: environment steps that job had done before, by its checkpoint.
         progress: of every member that went through the iteration, by job.
         ended: what came of the jobs that ended, by job.
         notes: what opening a run's directory found.
     """
 
     begun: int | None = None
+    begun_at: int = 0
     progress: Mapping[int, Progress] = field(default_factory=dict)
     ended: Mapping[int, RunResult] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

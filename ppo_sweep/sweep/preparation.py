@@ -5,11 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ppo_sweep.config import ConfigError
 from ppo_sweep.sweep.command_line import Checked, check
 from ppo_sweep.sweep.composition import CONF, register
 from ppo_sweep.sweep.help import help_text
+
+if TYPE_CHECKING:
+    from ppo_sweep.sweep.study.request import StudyRequest
 
 #: A sweep that finds its study in use waits so long: a killed one's workers take a moment to go.
 ORPHANS_SECONDS = 30.0
@@ -34,6 +38,8 @@ def prepare(argv: Sequence[str], conf: Path = CONF) -> Checked | int:
             print(f"  {fault}", file=sys.stderr)
         return 2
     register()
+    if checked.study is not None:
+        return _prepare_study(checked, checked.study)
     if checked.arguments.task == "run":
         from ppo_sweep.sweep.directories import survey, wait_until_free  # after bad input has been answered
 
@@ -50,6 +56,41 @@ def prepare(argv: Sequence[str], conf: Path = CONF) -> Checked | int:
     for warning in checked.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     return checked
+
+
+def _prepare_study(checked: Checked, request: StudyRequest) -> Checked | int:
+    """Whether the study's directory is free and holds this study, if any; what should be said before it begins."""
+    if checked.arguments.task == "run":
+        refusal = _study_refusal(request)
+        if refusal is not None:
+            print("Nothing was started:", f"  {refusal}", sep="\n", file=sys.stderr)
+            return 4
+        for note in request.notes:
+            print(note, file=sys.stderr)
+    for warning in checked.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    return checked
+
+
+def _study_refusal(request: StudyRequest) -> str | None:
+    """Why a study's directory cannot be used, if it cannot."""
+    from ppo_sweep.runs.errors import CorruptFile, DirectoryMismatch, StorageError  # after bad input has been answered
+    from ppo_sweep.runs.lock import holder, is_locked
+    from ppo_sweep.sweep.directories import wait_until_free
+    from ppo_sweep.sweep.study.carrying_out import directory, identity_of
+    from ppo_sweep.sweep.study.identity import compare
+
+    study = directory(request)
+    wait_until_free([study], ORPHANS_SECONDS)
+    if is_locked(study):
+        return f"{study} is in use by {holder(study)}; wait for it or stop it, then the same command continues"
+    try:
+        compare(study, identity_of(request))
+    except CorruptFile:
+        return None  # the study begins a new study.json, and says so
+    except (DirectoryMismatch, StorageError) as error:
+        return str(error)
+    return None
 
 
 def _study(checked: Checked) -> Path:

@@ -22,6 +22,7 @@ from ppo_sweep.sweep.wording import outcome
 
 if TYPE_CHECKING:
     from ppo_sweep.runs.trainer import RunResult
+    from ppo_sweep.sweep.study.request import StudyRequest
 
 BUG, BAD_INPUT, RUN_FAILED, DIRECTORY = 1, 2, 3, 4
 
@@ -31,11 +32,13 @@ class Session:
 
     Attributes:
         command: the command line as typed.
+        study: the study that it asks for, if it does.
         results: what came of each distinct run, in the order they ended.
     """
 
-    def __init__(self, command: Sequence[str] = ()) -> None:
+    def __init__(self, command: Sequence[str] = (), study: StudyRequest | None = None) -> None:
         self.command = tuple(command)
+        self.study = study
         self.results: dict[Path, RunResult] = {}
 
     def add(self, results: Iterable[RunResult]) -> None:

@@ -1,4 +1,4 @@
-"""A worker: one process, one thread, one population at a time, in lock-step with the sweep that feeds it.
+"""A worker: one process, one thread, one population training at a time, in lock-step with the sweep that feeds it.
 
 It shares nothing with its siblings but the disk. When the sweep dies, however it dies, the worker
 ends with it (:mod:`ppo_sweep.sweep.lifeline`), within a moment and in the middle of anything: files
@@ -10,6 +10,7 @@ from __future__ import annotations
 import faulthandler
 import os
 import traceback
+from collections.abc import Hashable
 from contextlib import suppress
 from multiprocessing.connection import Connection
 
@@ -39,8 +40,7 @@ class Worker:
 
     def __init__(self, connection: Connection[Report | Crash, Orders]) -> None:
         self._connection = connection
-        self._trainer: Trainer | None = None
-        self._signature: object = None
+        self._populations: dict[Hashable, Trainer] = {}
         self._jobs: dict[int, int] = {}
 
     def serve(self) -> None:
@@ -56,12 +56,14 @@ class Worker:
 
     def _carry_out(self, orders: Orders) -> Report:
         if orders.begin is not None:
-            return self._begin(orders.begin)
+            return self._begin(orders.begin, orders.population)
         if orders.stop:
             return Report(ended=self._stop())
-        return self._iterate() if orders.train else Report()
+        if orders.prune:
+            return Report(ended=self._prune(set(orders.prune)))
+        return self._iterate(self._populations[orders.population]) if orders.train else Report()
 
-    def _begin(self, assignment: Assignment) -> Report:
+    def _begin(self, assignment: Assignment, population: Hashable) -> Report:
         """Take a run in, or say at once what came of it."""
         job, path = assignment.job, assignment.path
         try:
@@ -72,17 +74,18 @@ class Worker:
             status = directory.finished
             code = EXIT_CODES.get(status.state, 0)
             return Report(ended={job: RunResult(path, status.state, status.score, status.reason, code, already=True)})
-        ended = self._start(directory)
+        ended = self._start(directory, population)
         notes = tuple(f"{path}: {note}" for note in directory.notes if note.startswith("warning"))
         if ended is not None:
             return Report(ended={job: ended}, notes=notes)
         self._jobs[id(directory)] = job
-        return Report(begun=job, notes=notes)
+        [run] = [run for run in self._populations[population].runs if run.directory is directory]
+        return Report(begun=job, begun_at=run.member.env_steps, notes=notes)
 
-    def _start(self, directory: RunDirectory) -> RunResult | None:
+    def _start(self, directory: RunDirectory, name: Hashable) -> RunResult | None:
         """A result if the run ends right here."""
         try:
-            population = self._population(directory.config)
+            population = self._population(directory.config, name)
         except Exception as error:  # an environment is the user's code, and this is where it is made
             reason, path = f"the environment raised {type(error).__name__}: {error}", directory.path
             directory.log(f"failed: {reason}\n{traceback.format_exc()}".rstrip())
@@ -90,18 +93,18 @@ class Worker:
             return RunResult(path, "failed", None, reason, EXIT_CODES["failed"])
         return population.start(directory)
 
-    def _population(self, config: Config) -> Trainer:
-        """The population for this signature; another one can only be begun when the last has ended."""
-        if self._trainer is None or self._signature != config.signature:
-            assert self._trainer is None or not self._trainer.runs, "a population of another signature is still in training"
-            self._trainer = None
-            self._trainer, self._signature = Trainer(config), config.signature
-        return self._trainer
+    def _population(self, config: Config, name: Hashable) -> Trainer:
+        """The population of this name; those that have ended make room first."""
+        trainer = self._populations.get(name)
+        if trainer is None or trainer.population.signature != config.signature:
+            assert trainer is None or not trainer.runs, "a population of another signature is still in training"
+            self._populations = {other: kept for other, kept in self._populations.items() if kept.runs}
+            trainer = self._populations[name] = Trainer(config)
+        return trainer
 
-    def _iterate(self) -> Report:
-        assert self._trainer is not None
-        runs = list(self._trainer.runs)
-        results = {result.directory: result for result in self._trainer.iterate()}
+    def _iterate(self, trainer: Trainer) -> Report:
+        runs = list(trainer.runs)
+        results = {result.directory: result for result in trainer.iterate()}
         progress, ended = {}, {}
         for run in runs:
             job = self._jobs[id(run.directory)]
@@ -113,8 +116,17 @@ class Worker:
         return Report(progress=progress, ended=ended)
 
     def _stop(self) -> dict[int, RunResult]:
-        if self._trainer is None:
-            return {}
-        jobs = {run.directory.path: self._jobs[id(run.directory)] for run in self._trainer.runs}
+        ended: dict[int, RunResult] = {}
+        for trainer in self._populations.values():
+            jobs = {run.directory.path: self._jobs[id(run.directory)] for run in trainer.runs}
+            ended |= {jobs[result.directory]: result for result in trainer.stop()}
         self._jobs.clear()
-        return {jobs[result.directory]: result for result in self._trainer.stop()}
+        return ended
+
+    def _prune(self, chosen: set[int]) -> dict[int, RunResult]:
+        ended: dict[int, RunResult] = {}
+        for trainer in self._populations.values():
+            runs = [run for run in trainer.runs if self._jobs[id(run.directory)] in chosen]
+            jobs = {run.directory.path: self._jobs.pop(id(run.directory)) for run in runs}
+            ended |= {jobs[result.directory]: result for result in trainer.prune(runs)}
+        return ended

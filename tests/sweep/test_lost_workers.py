@@ -107,7 +107,7 @@ def test_workers_that_cannot_start_are_named_with_what_they_said(tmp_path: Path,
 def test_a_worker_that_takes_long_to_start_is_not_a_hung_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "_PROGRAM", f"import time; time.sleep(1.5); {pool._PROGRAM}")
     assert set(states(sweep(tmp_path / "study", FOUR[:1], worker_timeout=1.0)).values()) == {"done"}
-    monkeypatch.setattr(launch, "_START_SECONDS", 1.0)
+    monkeypatch.setattr(launch, "START_SECONDS", 1.0)
     monkeypatch.setattr(pool, "_PROGRAM", "import time; time.sleep(60)")
     with pytest.raises(WorkersDoNotStart, match="no sign of life for 1 s"):
         sweep(tmp_path / "other", FOUR[:1], worker_timeout=1.0)

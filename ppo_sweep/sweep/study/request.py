@@ -73,6 +73,8 @@ def read(settings: Sequence[Setting], composer: Composer, inspect: Callable[[Env
     given = composer.compose({key: str(value) for key, value in fixed.items() if composer.is_group(key)}).values["sweep"]
     given = {**given, **{key.removeprefix("sweep."): value for key, value in fixed.items() if key.startswith("sweep.")}}
     faults = [Fault(key, "cannot be searched: it says how the study goes") for key in typed if key.startswith("sweep.")]
+    if composed.values.get("force"):
+        faults.append(Fault("force", "would train every run of the study anew; remove the study's directory, or give another study="))
     seed = _try(lambda: sampler_seed([value for setting in own if setting.key == "seed" for value in setting.values] or 0), faults)
     options = _try(lambda: StudyOptions.of(given), faults)
     if options is not None:

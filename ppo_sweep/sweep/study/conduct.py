@@ -1,0 +1,373 @@
+"""The conductor: which trials are asked for, where their runs go, and what becomes of them, event by event.
+
+Its decisions are a function of the study's definition and of what runs came to, not of when anything
+happened: events come in the order of :mod:`~ppo_sweep.sweep.study.timeline`. So a study is taken up again by going
+through it from its first event on. Trials that the storage holds are not asked for again, and iterations
+that a run has on disk are not trained again, so this takes a moment, and ends in the state in which the
+process before was killed, whatever instruction it was at: nothing has to be kept of that state itself.
+
+A trial is bound to the worker of the slot that asked for it. Its runs take slots of that worker as they
+become free, so that a worker depends on the others only through the history that the sampler and the pruner see.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ppo_sweep.runs.status import read_status
+from ppo_sweep.runs.trainer import RunResult
+from ppo_sweep.sweep.directories import wait_until_free
+from ppo_sweep.sweep.ledger import Job, Ledger
+from ppo_sweep.sweep.study import rungs, samplers, trials_table
+from ppo_sweep.sweep.study.confirmation import COMPLETE, FAIL, PRUNED, TrialResult
+from ppo_sweep.sweep.study.pieces import Piece, TrialRuns, seed_scores, worth
+from ppo_sweep.sweep.study.pruners import Course, Judge
+from ppo_sweep.sweep.study.record import Record
+from ppo_sweep.sweep.study.request import StudyRequest
+from ppo_sweep.sweep.study.timeline import Event, Timeline
+
+#: A run that is found in use waits so long for its writer to go: workers of a killed process take a moment.
+_ORPHANS_SECONDS = 30.0
+
+
+class Conductor:
+    """See the module.
+
+    Args:
+        workers: the worker of each slot.
+        begins: whether a trial that the storage does not hold may be asked for now (time limits).
+        note: called with what people should know.
+
+    Attributes:
+        trials: by number, as far as the timeline has come.
+        training: workers that are at an iteration, which they say with :meth:`passed`.
+        evictions: worker → runs of pruned trials that it has to end where they stand.
+    """
+
+    def __init__(
+        self,
+        request: StudyRequest,
+        study: Path,
+        record: Record,
+        ledger: Ledger,
+        workers: Sequence[int],
+        *,
+        begins: Callable[[], bool] = lambda: True,
+        note: Callable[[str], None] = lambda message: None,
+    ) -> None:
+        options = request.options
+        self._request, self._study, self._record, self._ledger = request, study, record, ledger
+        self._begins, self._note = begins, note
+        self._timeline = Timeline(workers)
+        self._objective = options.objectives[0]
+        self._judge = Judge(options.pruner, self._objective, request.seed, len(request.rungs))
+        self._most = samplers.most_trials(options.sampler, request.space)
+        self._pieces: dict[int, Piece] = {}
+        self.trials: list[TrialRuns] = []
+        self.training: set[int] = set()
+        self.evictions: dict[int, list[Piece]] = {worker: [] for worker in workers}
+
+    # ------------------------------------------------------------------ for whoever trains
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing left to do."""
+        return all(slot.resting for slot in self._timeline.slots) and not any(self.evictions.values())
+
+    def has_work(self, worker: int) -> bool:
+        """Whether there is still something to do for a worker."""
+        return any(slot.worker == worker and not slot.resting for slot in self._timeline.slots)
+
+    def advance(self) -> None:
+        """Handle every event that can be, and go over iterations that need no training."""
+        moved = True
+        while moved:
+            moved = False
+            while (event := self._timeline.next()) is not None:
+                self._handle(event)
+                moved = True
+            for worker in self.evictions:
+                pieces = self.due(worker) if worker not in self.training else []
+                if pieces and not any(piece.must_train for piece in pieces):
+                    self.passed(pieces)
+                    moved = True
+
+    def due(self, worker: int) -> list[Piece]:
+        """Runs that go through their next iteration together now; empty if the worker must wait."""
+        return [self._pieces[self._job(slot)] for slot in self._timeline.training(worker)]
+
+    def passed(self, pieces: Sequence[Piece]) -> None:
+        """These runs have gone through an iteration, or tried to."""
+        for piece in pieces:
+            assert piece.slot is not None
+            self._timeline.step(piece.slot, piece.config.steps_per_iteration)
+            piece.iteration += 1
+            if piece.has_ended or any(index not in piece.values for index in self._rungs_behind(piece)):
+                self._timeline.report(piece.slot, piece.trial, piece.index)
+
+    def piece(self, job: int) -> Piece:
+        """By its number in the ledger."""
+        return self._pieces[job]
+
+    def settle(self, piece: Piece, result: RunResult) -> None:
+        """What came of a run is known, if not yet on its slot's clock."""
+        piece.result, piece.loaded = result, False
+        if result.state == "done":
+            piece.length = piece.config.iterations
+        else:  # it ended in the iteration after the last one that is on disk
+            handled = [rung.iteration(piece.config) for index, rung in enumerate(self._request.rungs) if index in piece.values]
+            piece.length = max([read_status(piece.path).iteration, *handled]) + 1
+
+    def go_back(self, piece: Piece) -> None:
+        """The worker of a run was lost: what is not on disk has to be trained again."""
+        piece.loaded = False
+        piece.look()
+        if piece.slot is not None and not piece.over and piece.iteration > piece.on_disk:
+            piece.iteration = piece.on_disk
+            self._timeline.back(piece.slot, piece.placed_at + piece.iteration * piece.config.steps_per_iteration)
+
+    # ------------------------------------------------------------------ events
+
+    def _handle(self, event: Event) -> None:
+        if event.free:
+            self._fill(event.slot)
+        else:
+            piece = self._pieces[self._job(event.slot)]
+            if piece.has_ended:
+                self._end(piece)
+            else:
+                self._pass_rungs(piece)
+
+    def _job(self, slot: int) -> int:
+        job = self._timeline.slots[slot].job
+        assert job is not None
+        return job
+
+    def _fill(self, slot: int) -> None:
+        """Give a free slot something to do."""
+        worker = self._timeline.slots[slot].worker
+        waiting = (piece for trial in self.trials if trial.worker == worker for piece in trial.pieces if piece.slot is None)
+        piece = next(waiting, None)
+        if piece is None:
+            trial = self._ask(worker)
+            if trial is None:
+                self._timeline.rest(slot)
+                return
+            piece = trial.pieces[0]
+        self._place(piece, slot)
+
+    def _ask(self, worker: int) -> TrialRuns | None:
+        """Another trial, if there is to be one."""
+        number, options = len(self.trials), self._request.options
+        if number >= len(self._record):
+            steps = sum(self._steps_of(trial) for trial in self.trials)
+            if (
+                number >= options.n_trials
+                or (self._most is not None and number >= self._most)
+                or (options.max_env_steps is not None and steps >= options.max_env_steps)
+                or not self._begins()
+            ):
+                return None
+        asked = self._record.ask(number)
+        assert asked.number == number, "another process works on this study"
+        trial = TrialRuns(number, asked.trial_id, worker, asked.overrides, list(self._runs(number, asked.overrides)))
+        self.trials.append(trial)
+        return trial
+
+    def _steps_of(self, trial: TrialRuns) -> int:
+        """Environment steps that a trial has taken, or will."""
+        return trial.env_steps if trial.state else sum(piece.config.iterations * piece.config.steps_per_iteration for piece in trial.pieces)
+
+    def _runs(self, number: int, overrides: Mapping[str, Any]) -> Iterator[Piece]:
+        """The runs of a trial, seed by seed."""
+        request, index = self._request, 0
+        for seed in request.options.tuning_seeds:
+            for environment in request.options.env or (None,):
+                made = request.space.config(overrides, environment)
+                config = made.replace(seed=seed, study=request.name, force=False, retry_failed=False)
+                name = f"seed={seed}" if environment is None else f"env={environment}/seed={seed}"
+                yield Piece(number, index, name, environment, config, self._study / f"trial={number:04d}" / name)
+                index += 1
+
+    def _place(self, piece: Piece, slot: int) -> None:
+        wait_until_free([piece.path], _ORPHANS_SECONDS)
+        trial = self.trials[piece.trial]
+        overrides = {**self._request.fixed, **({"env": piece.environment} if piece.environment else {}), **trial.overrides}
+        piece.job = self._ledger.add(Job(piece.config, piece.path, {**overrides, "seed": piece.config.seed}))
+        self._pieces[piece.job] = piece
+        piece.slot = slot
+        piece.placed_at = self._timeline.place(slot, piece.job, piece.config.signature)
+        self._record.note(trial.number, f"placed {piece.name}", [slot, piece.placed_at])
+        result = self._ledger.results.get(piece.job)
+        if result is None:
+            piece.look()
+            return
+        for index in range(len(self._request.rungs)):  # that a lost worker's run had passed before it was given up
+            if self._record.has(trial.number, f"rung {index} {piece.name}"):
+                piece.values[index] = None
+        self.settle(piece, result)
+        piece.values.clear()
+
+    def _rungs_behind(self, piece: Piece) -> list[int]:
+        return [index for index, rung in enumerate(self._request.rungs) if rung.iteration(piece.config) <= piece.iteration]
+
+    def _pass_rungs(self, piece: Piece) -> None:
+        """Note what a run is worth where it stands; its worker waits, so its files end there."""
+        for index in self._rungs_behind(piece):
+            if index not in piece.values:
+                key = f"rung {index} {piece.name}"
+                if not self._record.has(piece.trial, key):
+                    self._record.note(piece.trial, key, piece.score(self._objective))
+                piece.values[index] = self._record.noted(piece.trial, key)
+        self._compare(self.trials[piece.trial])
+
+    def _end(self, piece: Piece) -> None:
+        assert piece.slot is not None and piece.result is not None
+        trial = self.trials[piece.trial]
+        if piece.result.state == "pruned":  # by a judgement of before that is not repeated
+            self._prune(trial, "it was pruned before")
+            return
+        piece.over = True
+        self._record.note(trial.number, f"end {piece.name}", [piece.result.state, piece.iteration])
+        self._timeline.vacate(piece.slot)
+        if all(other.over for other in trial.pieces):
+            self._finish(trial)
+        else:
+            self._compare(trial)
+
+    # ------------------------------------------------------------------ rungs
+
+    def _compare(self, trial: TrialRuns) -> None:
+        """Report a trial at every rung that all its runs have passed, and prune it if it is behind there."""
+        for index, rung in enumerate(self._request.rungs):
+            if index in trial.judged:
+                continue
+            if not all(index in piece.values or (piece.over and piece.diverged) for piece in trial.pieces):
+                return
+            trial.judged.add(index)
+            values = [self._value_at(piece, index) for piece in trial.pieces]
+            known = [value for value in values if value is not None]
+            if len(known) < len(values):
+                continue  # without a finished episode there is nothing to compare
+            trial.values[index] = worth(self._objective, trial.pieces, known)
+            self._record.report(trial.number, rung.steps, trial.values[index])
+            reason = self._reason(trial, index)
+            if reason is not None:
+                self._prune(trial, f"at {rung.steps} steps: {reason}")
+                return
+
+    def _value_at(self, piece: Piece, rung: int) -> float | None:
+        """A run's score at a rung; one that diverged before counts with what stands for it."""
+        return piece.values[rung] if rung in piece.values else piece.score(self._objective)
+
+    def _reason(self, trial: TrialRuns, rung: int) -> str | None:
+        request = self._request
+        if rungs.never_pruned(request.seed, trial.number, request.options.prune_audit):
+            return None
+        others = [self._course(other) for other in self.trials if other is not trial and other.values]
+        return self._judge.reason(self._course(trial), rung, others)
+
+    def _course(self, trial: TrialRuns) -> Course:
+        seeds: dict[int, dict[object, float]] = {
+            rung: {
+                (piece.environment, piece.config.seed): value
+                for piece in trial.pieces
+                if (value := self._value_at(piece, rung)) is not None
+            }
+            for rung in trial.values
+        }
+        final = trial.final[0] if trial.state == COMPLETE and trial.final is not None else None
+        return Course(trial.number, dict(trial.values), seeds, final)
+
+    def _prune(self, trial: TrialRuns, reason: str) -> None:
+        for piece in trial.pieces:
+            if not piece.over and piece.slot is not None:
+                piece.over = True
+                self._timeline.vacate(piece.slot)
+                if piece.result is None:
+                    self.evictions[trial.worker].append(piece)
+        last = trial.values[max(trial.values)] if trial.values else None
+        trial.final = None if last is None else (last,)
+        rung = max(trial.values, default=None)
+        values = [] if rung is None else [value for piece in trial.pieces if (value := self._value_at(piece, rung)) is not None]
+        trial.scores = seed_scores(trial.pieces, values) if len(values) == len(trial.pieces) else ()
+        self._tell(trial, PRUNED, reason)
+
+    # ------------------------------------------------------------------ ends
+
+    def _finish(self, trial: TrialRuns) -> None:
+        """All runs of a trial have ended."""
+        failed = [piece for piece in trial.pieces if piece.result is not None and piece.result.state == "failed"]
+        if failed:
+            assert failed[0].result is not None
+            self._tell(trial, FAIL, f"{failed[0].name}: {failed[0].result.reason}")
+            return
+        final = []
+        for objective in self._request.options.objectives:
+            scores = [piece.score(objective) for piece in trial.pieces]
+            known = [value for value in scores if value is not None]
+            if len(known) < len(scores):
+                piece = trial.pieces[scores.index(None)]
+                why = piece.result.reason if piece.result is not None else None
+                self._tell(trial, FAIL, f"{piece.name} has no score: {why or 'no training episode was finished'}")
+                return
+            final.append(worth(objective, trial.pieces, known))
+            trial.scores = trial.scores or seed_scores(trial.pieces, known)
+        trial.final = tuple(final)
+        self._compare_ended(trial)
+        self._tell(trial, COMPLETE, None)
+
+    def _compare_ended(self, trial: TrialRuns) -> None:
+        """Rungs that were open because a run of the trial has only now turned out to have diverged: reported, not judged."""
+        for index, rung in enumerate(self._request.rungs):
+            if index not in trial.judged:
+                trial.judged.add(index)
+                values = [value for piece in trial.pieces if (value := self._value_at(piece, index)) is not None]
+                if len(values) == len(trial.pieces):
+                    trial.values[index] = worth(self._objective, trial.pieces, values)
+                    self._record.report(trial.number, rung.steps, trial.values[index])
+
+    def _tell(self, trial: TrialRuns, state: str, reason: str | None) -> None:
+        trial.state, trial.reason = state, reason
+        number, diverged = trial.number, sum(piece.diverged for piece in trial.pieces)
+        self._record.note(number, "scores", list(trial.scores))
+        self._record.note(number, "env_steps", trial.env_steps)
+        if diverged:
+            self._record.note(number, "diverged", diverged)
+        if reason is not None:
+            self._record.note(number, "reason", reason)
+        self._record.tell(number, state, trial.final)
+        if not self._record.is_told(number):
+            self._note(self._sentence(trial))
+            self.write_table()
+
+    def write_table(self) -> None:
+        """``trials.csv``, anew."""
+        trials_table.write(self._study, self.results(), [searched.key for searched in self._request.space.searched])
+
+    def _sentence(self, trial: TrialRuns) -> str:
+        worth = ", ".join(f"{value:.5g}" for value in trial.final or ()) or "no value"
+        if trial.state == COMPLETE:
+            spread = f" ± {statistics.stdev(trial.scores):.3g}" if len(trial.scores) > 1 else ""
+            return f"trial {trial.number}: {worth}{spread}"
+        return f"trial {trial.number}: {str(trial.state).lower()}, {worth}: {trial.reason}"
+
+    def results(self) -> list[TrialResult]:
+        """The trials that have ended."""
+        return [
+            TrialResult(
+                number=trial.number,
+                state=trial.state,
+                values=trial.final,
+                scores=trial.scores,
+                overrides=trial.overrides,
+                env_steps=trial.env_steps,
+                diverged=sum(piece.diverged for piece in trial.pieces),
+                reason=trial.reason,
+            )
+            for trial in self.trials
+            if trial.state is not None
+        ]

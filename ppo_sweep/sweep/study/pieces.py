@@ -1,0 +1,140 @@
+"""A trial and the runs it is made of: one per seed and environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ppo_sweep.config import Config
+from ppo_sweep.runs import checkpoint
+from ppo_sweep.runs.score import diverged_score, random_score, score
+from ppo_sweep.runs.trainer import RunResult
+from ppo_sweep.sweep.study.objective import Objective, normalised
+
+
+@dataclass
+class Piece:
+    """One run of a trial.
+
+    Attributes:
+        trial, index: of it; events of one time are handled in this order.
+        name: its path below the trial's directory.
+        environment: a choice of ``env``, or None for the only one.
+        slot: where it has been placed; None before.
+        placed_at: the slot's clock then.
+        job: its number in the ledger.
+        iteration: how far it has come on its slot's clock.
+        on_disk: how far its files say it has come; up to there nothing needs to be trained.
+        length: iterations after which it ends, if what came of it is known.
+        result: what came of it.
+        values: rung → its score there; None where it had none.
+        over: its end has been handled, or its trial was pruned.
+        loaded: it is a member in its worker, in the population of this name.
+        at: the iteration that the member stands at.
+    """
+
+    trial: int
+    index: int
+    name: str
+    environment: str | None
+    config: Config
+    path: Path
+    slot: int | None = None
+    placed_at: int = 0
+    job: int = -1
+    iteration: int = 0
+    on_disk: int = 0
+    length: int | None = None
+    result: RunResult | None = None
+    values: dict[int, float | None] = field(default_factory=dict)
+    over: bool = False
+    loaded: bool = False
+    population: Any = None
+    at: int = 0
+
+    @property
+    def must_train(self) -> bool:
+        """Whether its next iteration is on no disk yet."""
+        return self.length is None and self.iteration >= self.on_disk
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its slot's clock has come to its end."""
+        return self.length is not None and self.iteration >= self.length
+
+    @property
+    def diverged(self) -> bool:
+        """Whether it ended so."""
+        return self.has_ended and self.result is not None and self.result.state == "diverged"
+
+    def look(self) -> None:
+        """Find out how far its files say it has come; nobody may be writing them."""
+        found = checkpoint.newest(self.path / checkpoint.DIRECTORY).generation
+        # The last iteration also has an end, which the worker makes when it is given the run.
+        self.on_disk = min(found.progress.iteration if found is not None else 0, self.config.iterations - 1)
+
+    def score(self, objective: Objective) -> float | None:
+        """What the run is worth as its files are, raw; None if it has no score."""
+        wanted = self.config if objective.score is None else self.config.replace(score=objective.score)
+        return diverged_score(wanted, self.path) if self.diverged else score(wanted, self.path)[0]
+
+
+@dataclass
+class TrialRuns:
+    """A trial in progress.
+
+    Attributes:
+        worker: that all its runs are trained by.
+        values: rung → what it was worth there.
+        judged: rungs that are dealt with.
+        state: COMPLETE, PRUNED or FAIL; None while it runs.
+        final: what it is worth, one number per objective.
+        reason: why it was pruned or failed.
+    """
+
+    number: int
+    trial_id: int
+    worker: int
+    overrides: Mapping[str, Any]
+    pieces: list[Piece]
+    values: dict[int, float] = field(default_factory=dict)
+    judged: set[int] = field(default_factory=set)
+    state: str | None = None
+    final: tuple[float, ...] | None = None
+    scores: tuple[float, ...] = ()
+    reason: str | None = None
+
+    @property
+    def env_steps(self) -> int:
+        """That its runs have taken together."""
+        return sum(min(piece.iteration, piece.config.iterations) * piece.config.steps_per_iteration for piece in self.pieces)
+
+
+def on_one_scale(pieces: Sequence[Piece], scores: Sequence[float]) -> dict[str | None, list[float]]:
+    """Scores by environment, in order of the seeds; normalised if there are several environments."""
+    environments = dict.fromkeys(piece.environment for piece in pieces)
+    scaled: dict[str | None, list[float]] = {environment: [] for environment in environments}
+    for piece, value in zip(pieces, scores, strict=True):
+        env = piece.config.env
+        if len(environments) > 1:
+            assert env.score_reference is not None  # a study without is refused
+            value = normalised(value, random_score(env), env.score_reference)
+        scaled[piece.environment].append(value)
+    return scaled
+
+
+def worth(objective: Objective, pieces: Sequence[Piece], scores: Sequence[float]) -> float:
+    """What a trial is worth.
+
+    Args:
+        scores: of its pieces, raw.
+    """
+    return objective.over_environments({str(environment): values for environment, values in on_one_scale(pieces, scores).items()})
+
+
+def seed_scores(pieces: Sequence[Piece], scores: Sequence[float]) -> tuple[float, ...]:
+    """One number per seed: the mean over environments."""
+    columns = list(on_one_scale(pieces, scores).values())
+    return tuple(sum(values) / len(values) for values in zip(*columns, strict=True))

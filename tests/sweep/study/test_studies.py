@@ -1,0 +1,234 @@
+"""Whole studies, with real training: what comes of them, what goes wrong in them, and taking them up again."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from studies import attempts, killed, runs, study, table, trials
+from sweeping import TRAIN, assert_same_bytes, environment, go_wrong, processes, wait_for
+
+from ppo_sweep.runs.status import read_status
+from ppo_sweep.runs.study_file import read_study
+from ppo_sweep.sweep.study import search
+
+Train = Callable[[str], int]
+
+
+def assert_same_study(one: str, other: str) -> None:
+    """The same trials, the same values, the same runs to the last byte."""
+    assert trials(one) == trials(other)
+    assert Path("results", one, "trials.csv").read_text() == Path("results", other, "trials.csv").read_text()
+    assert runs(one) == runs(other)
+    for run in runs(one):
+        assert_same_bytes(Path("results", one, run), Path("results", other, run))
+
+
+def test_a_study_prunes_confirms_and_exports_its_winner(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
+    line = study("walk", "sweep.confirm_top=2 sweep.confirm_seeds=2 sweep.report_seeds=3")
+    assert train(line) == 0
+    rows = table("walk")
+    assert [int(row["number"]) for row in rows] == list(range(7))
+    states = [row["state"] for row in rows]
+    assert states[0] == "COMPLETE" and states.count("PRUNED") >= 1 and set(states) == {"COMPLETE", "PRUNED"}
+    assert all("at 192 steps" in row["reason"] for row in rows if row["state"] == "PRUNED")
+    said = capsys.readouterr().out
+    assert "the winner on the confirmation seeds" in said and "On report seeds" in said
+    assert (Path("results/walk/confirm/default/seed=1001/policy.json")).exists()
+    exported = yaml.safe_load(Path("results/walk/best.yaml").read_text())
+    assert exported["study"] == "walk-best"
+    assert train("--config-dir results/walk --config-name best") == 0
+    assert train(line) == 0, "nothing is left to do"
+    listed = read_study(Path("results/walk"))
+    assert listed is not None and {member.state for member in listed.members} == {"done", "pruned"}
+
+
+@pytest.mark.slow
+def test_a_study_is_the_same_whatever_the_speed_of_its_workers(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert train(study("even")) == 0
+    order = search.Worker.order
+
+    def throttled(self: search.Worker, orders: object) -> None:
+        time.sleep(0.05 * self.number)
+        order(self, orders)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(search.Worker, "order", throttled)
+    assert train(study("uneven")) == 0
+    assert_same_study("even", "uneven")
+
+
+#: Between ask, place, launch, report, judge, prune and tell.
+POINTS = [
+    ('middle:"state": 4', 1), ("after:op_code", 2), ("before:algo.epochs", 2), ("after:placed", 3), ("begin", 4),
+    ("before:rung 0", 2), ('middle:"intermediate_value"', 1), ("train", 5), ("after:reason", 1), ("prune", 1),
+    ("before:env_steps", 1), ("before:datetime_complete", 1), ("after:datetime_complete", 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "points", [POINTS[3::4], pytest.param(POINTS, marks=pytest.mark.slow)], ids=["some points", "all points"]
+)  # fmt: skip
+def test_a_study_killed_at_any_point_is_the_undisturbed_one(train: Train, points: list[tuple[str, int]]) -> None:
+    assert train(study("whole")) == 0
+    survived = [point for point in points if not killed(study("killed"), *point)]
+    assert not survived, "there was nothing left to kill"
+    assert train(study("killed")) == 0
+    assert_same_study("killed", "whole")
+
+
+@pytest.mark.slow
+def test_random_deaths_of_parent_and_workers_change_nothing(train: Train) -> None:
+    changes = "total_steps=3840 sweep.n_trials=14"
+    assert train(study("whole", changes)) == 0
+    rng = random.Random(0)
+    command, kills = [sys.executable, str(TRAIN), *study("killed", changes).split()], 0
+    while kills < 20:
+        with Path("said.txt").open("ab") as said:
+            process = subprocess.Popen(command, env=environment(), stdout=said, stderr=said)
+        wait_for(lambda process=process: processes(process.pid) or process.poll() is not None)  # type: ignore[misc]
+        time.sleep(rng.uniform(0.0, 3.5))
+        workers = processes(process.pid)
+        assert process.poll() in (None, 0)
+        if process.poll() == 0:
+            break
+        if workers and rng.random() < 0.3:
+            os.kill(rng.choice(workers), signal.SIGKILL)
+            time.sleep(rng.uniform(0.0, 2.0))
+        process.kill()
+        process.wait()
+        kills += 1
+    assert kills >= 10
+    assert train(study("killed", changes)) == 0
+    assert "Traceback" not in Path("said.txt").read_text(errors="replace")
+    assert_same_study("killed", "whole")
+
+
+@pytest.mark.slow
+def test_the_runs_of_a_lost_worker_continue_and_the_study_is_the_same(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(study("whole")) == 0
+    go_wrong(monkeypatch, {"seed": 1, "do": "kill", "episode": 15, "once": str(tmp_path / "happened")})
+    assert train(study("lost")) == 0
+    assert "was lost: killed by SIGKILL" in capsys.readouterr().out
+    assert_same_study("lost", "whole")
+
+
+def test_a_diverged_seed_counts_and_the_trial_is_complete_with_a_flag(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_wrong(monkeypatch, {"seed": 1, "do": "nan", "episode": 20})
+    assert train(study("diverged", "sweep.n_trials=2")) == 0
+    for row in table("diverged"):
+        assert row["state"] == "COMPLETE" and row["diverged"] == "1" and float(row["value"]) < 0
+    assert train(study("diverged", "sweep.n_trials=2")) == 0
+
+
+def test_a_study_in_which_every_trial_fails_says_why(
+    train: Train, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    go_wrong(monkeypatch, {"seed": 1, "do": "raise"})
+    assert train(study("bad", "sweep.n_trials=2")) == 3
+    assert [row["state"] for row in table("bad")] == ["FAIL", "FAIL"]
+    said = capsys.readouterr().out
+    assert "trial 0 failed: seed=1: " in said and "the walker fell" in said
+    assert "no trial is complete, so there is nothing to confirm" in said
+    assert train(study("bad", "sweep.n_trials=2")) == 3, "failed trials are told, not tried again"
+
+
+@pytest.mark.slow
+def test_a_run_that_always_kills_its_worker_fails_its_trial_and_nothing_else(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_wrong(monkeypatch, {"seed": 2, "do": "kill", "episode": 15})
+    line = study("deadly", "sweep.n_trials=2 sweep.seeds=3 hydra.launcher.max_restarts=1 sweep.pruner=none")
+    assert train(line) == 3
+    rows = table("deadly")
+    assert [row["state"] for row in rows] == ["FAIL", "FAIL"]
+    assert all("seed=2: its worker was lost 2 times, the last time: killed by SIGKILL" in row["reason"] for row in rows)
+    assert all(read_status(Path("results/deadly", run)).state == ("failed" if run.name == "seed=2" else "done") for run in runs("deadly"))
+    kept = trials("deadly")
+    assert train(line) == 3
+    assert trials("deadly") == kept
+
+
+def test_one_failed_trial_leaves_the_others_alone_and_exits_3(train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_wrong(monkeypatch, {"seed": 1, "do": "raise", "once": str(tmp_path / "happened")})
+    assert train(study("one", "sweep.n_trials=3")) == 3
+    assert sorted(row["state"] for row in table("one")).count("FAIL") == 1
+
+
+@pytest.mark.slow
+def test_more_trials_later_continue_the_study(train: Train) -> None:
+    assert train(study("more", "sweep.n_trials=3")) == 0
+    before = table("more")
+    assert train(study("more", "sweep.n_trials=5")) == 0
+    assert table("more")[:3] == before and len(table("more")) == 5
+    assert set(attempts("more").values()) == {1}
+
+
+def test_another_study_in_the_same_directory_is_refused_with_the_difference(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(study("mine", "sweep.n_trials=1")) == 0
+    assert train(study("mine", "sweep.n_trials=1 sweep.sampler=random")) == 4
+    assert "sweep.sampler was tpe, now random" in capsys.readouterr().err
+    assert train(study("mine", "sweep.n_trials=1 algo.lr=interval(1e-4,1e-3)")) == 4
+    assert "space of algo.lr" in capsys.readouterr().err
+
+
+def test_a_wrong_definition_makes_nothing(train: Train) -> None:
+    assert train(study("wrong", "algo.lr=interval(1,0)")) == 2
+    assert train(study("wrong", "force=true")) == 2
+    assert not Path("results").exists()
+
+
+def test_more_seeds_than_slots_take_turns(train: Train) -> None:
+    assert train(study("many", "sweep.n_trials=2 sweep.seeds=5 hydra.launcher.slots=2")) == 0
+    assert [row["seeds"] for row in table("many")] == ["5", "5"]
+
+
+def test_several_objectives_give_a_pareto_set(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
+    changes = "sweep.metric=[mean,std] sweep.direction=[maximize,minimize] sweep.pruner=none sweep.sampler=nsga2 sweep.n_trials=3"
+    assert train(study("pareto", f"{changes} sweep.confirm_top=2 sweep.confirm_seeds=2 sweep.report_seeds=2")) == 0
+    assert all(float(row["value_2"]) >= 0 for row in table("pareto"))
+    assert "the Pareto set: trial" in capsys.readouterr().out
+
+
+def test_a_database_keeps_the_trials_and_belongs_to_one_directory(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
+    url = "sweep.storage=sqlite:///study.db sweep.n_trials=2"
+    assert train(study("kept", url)) == 0
+    before = table("kept")
+    assert train(study("kept", url)) == 0
+    assert table("kept") == before
+    assert train(study("kept", f"{url} results=elsewhere")) == 4
+    assert "belongs to" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_several_environments_are_compared_on_one_scale(train: Train) -> None:
+    line = (
+        "-m sweep=random sweep.env=[pendulum,hopper] total_steps=8192 algo.n_envs=1 algo.n_steps=512 sweep.pruner=none sweep.n_trials=2 "
+        "sweep.seeds=2 sweep.confirm_top=1 sweep.confirm_seeds=1 sweep.report_seeds=1 study=two"
+    )
+    assert train(line) == 0
+    assert all(abs(float(row["value"])) < 10 for row in table("two"))
+    assert Path("results/two/trial=0001/env=hopper/seed=1/policy.json").exists()
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_a_study_which_continues(train: Train) -> None:
+    changes = "total_steps=960 sweep.n_trials=3"
+    process = subprocess.Popen(
+        [sys.executable, str(TRAIN), *study("stopped", changes).split()], env=environment(), stdout=subprocess.DEVNULL
+    )
+    while not list(Path().glob("results/stopped/trial=*/seed=*/checkpoint/*.json")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    assert train(study("stopped", changes)) == 0
+    assert train(study("whole", changes)) == 0
+    assert_same_study("stopped", "whole")
