@@ -68,7 +68,7 @@ def test_an_editable_install_works_from_another_directory(tmp_path: Path) -> Non
     assert Path(package).is_relative_to(ROOT)
     assert Path(plugin).is_relative_to(ROOT)
     assert env_id == "Hopper-v5"
-    assert plugins == "GridSweeper PopulationLauncher"
+    assert plugins == "GridSweeper PopulationLauncher StudySweeper"
 
 
 def installed_wheel(tmp_path: Path) -> tuple[Path, Path]:
@@ -93,7 +93,7 @@ def test_a_wheel_works_without_the_checkout(tmp_path: Path) -> None:
     assert Path(package).is_relative_to(own)
     assert Path(plugin) == own / "hydra_plugins" / "ppo_sweep_hydra" / "__init__.py"
     assert env_id == "Hopper-v5"
-    assert plugins == "GridSweeper PopulationLauncher"
+    assert plugins == "GridSweeper PopulationLauncher StudySweeper"
 
 
 @pytest.mark.slow

@@ -41,8 +41,8 @@ def test_without_the_default_the_reference_is_the_first_in_command_order(tmp_pat
 def test_the_default_of_a_recipe_is_what_the_recipe_says(tmp_path: Path) -> None:
     # recipe=strong starts with log_std_init −0.5: there, 0 is the variation.
     for start in (0.0, -0.5):
-        make_run(tmp_path / "s", env="hopper", overrides={"recipe": "strong", "network.log_std_init": start})
-    assert references(load(tmp_path))["hopper"].label == "log_std_init=-0.5"
+        make_run(tmp_path / "s", env="walker2d", overrides={"recipe": "strong", "network.log_std_init": start})
+    assert references(load(tmp_path))["walker2d"].label == "log_std_init=-0.5"
 
 
 def test_the_default_of_a_task_includes_its_tuned_values(tmp_path: Path) -> None:
