@@ -62,9 +62,11 @@ def show(overview: Overview, *, table: bool) -> None:
     """The summary, the table of the runs if that is asked for, and what could not be read."""
     from rich.console import Console
 
-    from ppo_sweep.sweep.overview_text import faults, plain_table, print_table, summary
+    from ppo_sweep.sweep.overview_text import faults, plain_table, print_table, search_lines, summary
 
     print(summary(overview))
+    for line in search_lines(overview):
+        print(f"  {line}")
     if table and sys.stdout.isatty():
         print_table(overview.runs, Console(file=sys.stdout, highlight=False))
     elif table and overview.runs:

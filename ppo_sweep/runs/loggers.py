@@ -62,6 +62,21 @@ def logger_of(config: Config, directory: Path, after_iteration: int, say: Callab
     return _Guarded(config.logger, lambda: destination(config, directory, list(_history(directory, after_iteration))), say)
 
 
+def copy_finished(config: Config, directory: Path, state: str, score: float | None, say: Callable[[str], None]) -> bool:
+    """Write what ``config.logger`` would have, had a run that has ended had it; whoever calls this holds the run's lock.
+
+    Args:
+        say: told once if there is trouble.
+
+    Returns:
+        Whether there was anything to do: False if the tables are all that is asked for, or the logger was there before.
+    """
+    if config.logger == "csv" or (directory / config.logger).exists():
+        return False
+    logger_of(config, directory, config.iterations, say).finish(state, score)
+    return True
+
+
 @dataclass(frozen=True)
 class _Point:
     """Values at a step, by tag (``train/kl``); ``time`` in seconds since 1970."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
+from functools import reduce
 from pathlib import Path
 
 from ppo_sweep.config import Config, EnvConfig
@@ -34,14 +36,19 @@ def score(config: Config, run: Path) -> tuple[float | None, str | None]:
     return (float(value), None) if value else (None, "no training episode was finished")
 
 
-def diverged_score(config: Config, run: Path) -> float | None:
-    """What a diverged run counts as: the lower of its last finite score and the random policy's (PROTOCOL §2)."""
+def diverged_score(config: Config, run: Path, *, worse: Callable[[float, float], float] = min) -> float | None:
+    """What a diverged run counts as: the worse of its last finite score and the random policy's (PROTOCOL §2).
+
+    Args:
+        worse: of two; the lower one, unless scores are costs.
+    """
     last, _ = score(config, run)
     try:
         random: float | None = random_score(config.env)
     except ValueError:
         random = None
-    return min((value for value in (last, random) if value is not None), default=None)
+    known = [value for value in (last, random) if value is not None]
+    return reduce(worse, known) if known else None
 
 
 def _window(rows: list[dict[str, str]], run: Path) -> tuple[float | None, str | None]:

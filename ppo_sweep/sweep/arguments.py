@@ -14,6 +14,9 @@ from ppo_sweep.config import ConfigError, Fault, knobs
 #: What is to be done: train; print our help; check, then let Hydra print; let Hydra answer alone.
 Task = Literal["run", "help", "show", "hydra"]
 
+#: What is chosen among the files of ``conf/``.
+_GROUPS = ("env", "algo", "recipe", "network", "tuned", "experiment", "sweep")
+
 _REFUSED = {
     "--config-path": "the configs are in conf/; add a directory of your own with --config-dir DIR",
     "--experimental-rerun": "it reads a pickle, which may run any code; type the overrides of .hydra/overrides.yaml again",
@@ -136,6 +139,8 @@ def _unknown_option(word: str) -> Fault:
     if found is not None:
         value = word.partition("=")[2] or ("true" if found.type == "bool" else "…")
         return Fault(word, f"no such option; knobs are written without dashes: {name}={value}")
+    if name in _GROUPS and "=" not in word:
+        return Fault(word, f"no such option; choices are written without dashes: {name}=…")
     options = [option for action in parser()._actions for option in action.option_strings if option not in _REFUSED]
     near = difflib.get_close_matches(word.partition("=")[0], options, n=2, cutoff=0.8 if "=" in word else 0.6)
     hint = f"did you mean {' or '.join(near)}?" if near else "see `python train.py --help`"

@@ -1,23 +1,22 @@
-"""Progress of a whole sweep, and the table that closes it."""
+"""Progress of a whole sweep."""
 
 from __future__ import annotations
 
-import os
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
-from rich.console import Console, ConsoleDimensions, Group, RenderableType
+from rich.console import ConsoleDimensions, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ppo_sweep.runs.screen import Screen, bar, can_redraw, count, figure, survives, terminal_size, time_left, write_line
+from ppo_sweep.runs.screen import Screen, bar, count, figure, time_left
 from ppo_sweep.sweep.short_names import ShortNames
 
 #: States in the order in which they are counted, and their colours.
-_STATES = {
+STATES = {
     "done": "green",
     "running": "cyan",
     "queued": "",
@@ -76,19 +75,20 @@ class Board(Screen):
         super().__init__(stream, clock)
         self._title, self._total, self._counts = title, total_steps, counts
         self._running: Sequence[MemberLine] = ()
-        self._done = 0
+        self._done, self._best = 0, ""
         self._speed = _Speed()
         self._names = ShortNames()
 
-    def update(self, running: Mapping[int, MemberLine], counts: Mapping[str, int], done_steps: int) -> None:
+    def update(self, running: Mapping[int, MemberLine], counts: Mapping[str, int], done_steps: int, best: str = "") -> None:
         """Take note of where things stand; draws only when the last drawing is long enough ago.
 
         Args:
             running: the members in training, by job, in the order in which they are shown.
             counts: runs by state.
             done_steps: environment steps over all runs, those that ended before this command included.
+            best: the best trial so far, in words; empty for what is no study.
         """
-        self._running, self._counts, self._done = list(running.values()), counts, done_steps
+        self._running, self._counts, self._done, self._best = list(running.values()), counts, done_steps, best
         self._names.see(member.name for member in self._running)
         self._speed.note(self._clock(), {job: member.env_steps for job, member in running.items()})
         self._changed()
@@ -97,7 +97,7 @@ class Board(Screen):
         return (self._title,)
 
     def _line(self) -> str:
-        return "  ".join((", ".join(_counted(self._counts)), *self._facts()))
+        return "  ".join((", ".join(counted(self._counts)), *self._facts()))
 
     def _facts(self) -> tuple[str, ...]:
         speed = self._speed.per_second
@@ -106,11 +106,12 @@ class Board(Screen):
             _percent(self._done, self._total),
             f"{count(speed)} steps/s" if speed > 0 else "– steps/s",
             f"{time_left(self._total - self._done, speed)} left",
+            *([self._best] if self._best else []),
         )
 
     def _picture(self, size: ConsoleDimensions) -> RenderableType:
-        lines = [*_packed(self._facts(), size.width), *_packed(list(_counted(self._counts)), size.width)]
-        head = [_one_line(self._title, "bold"), bar(self._done, max(self._total, 1)), *map(_coloured, lines)]
+        lines = [*_packed(self._facts(), size.width), *_packed(list(counted(self._counts)), size.width)]
+        head = [_one_line(self._title, "bold"), bar(self._done, max(self._total, 1)), *(coloured(_one_line(line)) for line in lines)]
         # A line stays free for the cursor, so that the screen never scrolls.
         return Group(*head, *self._members(size.width, size.height - len(head) - 1))
 
@@ -179,51 +180,9 @@ class _Speed:
         return (made - made_then) / (last - began) if last > began else 0.0
 
 
-def closing_table(results: Sequence[tuple[str, str, float | None, str | None]], stream: TextIO) -> None:
-    """Print what came of every run, then how many came to what; a stream that is gone is no reason to fail.
-
-    Args:
-        results: run path, state, score, and reason where there is one; in command order.
-    """
-    survives(lambda: _print_closing(results, stream))
-
-
-def _print_closing(results: Sequence[tuple[str, str, float | None, str | None]], stream: TextIO) -> None:
-    rows = [(path, state, _score(score), " ".join((reason or "").split())) for path, state, score, reason in results]
-    summary = f"{len(rows)} {'run' if len(rows) == 1 else 'runs'}: {', '.join(_counted(Counter(row[1] for row in rows)))}"
-    if not can_redraw(stream):
-        for line in _aligned([("run", "state", "score", "reason"), *rows]):
-            write_line(stream, line)
-        write_line(stream, summary)
-        return
-    console = Console(file=stream, highlight=False)
-    console.size = terminal_size(stream)
-    above = os.path.commonpath([row[0] for row in rows]) if len(rows) > 1 else ""
-    if above:
-        console.print(Text(f"{above}/", style="dim", overflow="fold"))
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("run", overflow="fold")
-    table.add_column("state", no_wrap=True)
-    table.add_column("score", no_wrap=True, justify="right")
-    if any(row[3] for row in rows):
-        table.add_column("reason", overflow="fold")
-    for path, state, score, reason in rows:
-        cells = Text(path[len(above) :].lstrip("/") or path), Text(state, _STATES.get(state, "")), Text(score), Text(reason)
-        table.add_row(*cells[: len(table.columns)])
-    console.print(table)
-    console.print(_coloured(summary))
-
-
-def _aligned(rows: Sequence[tuple[str, str, str, str]]) -> Iterable[str]:
-    """The rows with columns one below the other, scores at the right edge of theirs."""
-    paths, states, scores = (max(len(row[column]) for row in rows) for column in range(3))
-    for path, state, score, reason in rows:
-        yield f"{path:<{paths}}  {state:<{states}}  {score:>{scores}}  {reason}".rstrip()
-
-
-def _counted(counts: Mapping[str, int]) -> Iterable[str]:
+def counted(counts: Mapping[str, int]) -> Iterable[str]:
     """``3 done``, ``2 failed``: every state that some run is in, and done always."""
-    for state in (*_STATES, *sorted(counts.keys() - _STATES)):
+    for state in (*STATES, *sorted(counts.keys() - STATES)):
         if counts.get(state) or state == "done":
             yield f"{count(counts.get(state, 0))} {state}"
 
@@ -231,11 +190,6 @@ def _counted(counts: Mapping[str, int]) -> Iterable[str]:
 def _percent(done: int, total: int) -> str:
     """Rounded down: 100 % is only said of what has ended."""
     return f"{100 * done // max(total, 1)} %"
-
-
-def _score(score: float | None) -> str:
-    """A return as the other figures are written, more digits of a small one."""
-    return figure(score, ".1f" if score is not None and abs(score) >= 100 else ".4g")
 
 
 def _packed(facts: Sequence[str], width: int) -> list[str]:
@@ -258,9 +212,8 @@ def _one_line(text: str, style: str = "") -> Text:
     return Text(text, style=style, no_wrap=True, overflow="ellipsis")
 
 
-def _coloured(line: str) -> Text:
+def coloured(text: Text) -> Text:
     """A line with the states in it that a user should notice in their colours."""
-    text = _one_line(line)
     for state in ("failed", "diverged", "stopped", "interrupted"):
-        text.highlight_regex(rf"[1-9][0-9,]* {state}\b", _STATES[state])
+        text.highlight_regex(rf"(^|[1-9][0-9,]* ){state}\b", STATES[state])
     return text

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ppo_sweep.config import Config, ConfigError, EnvConfig, Fault
+from ppo_sweep.config import ConfigError, EnvConfig, Fault
 from ppo_sweep.machine import device_faults
 from ppo_sweep.runs import naming
 from ppo_sweep.runs.places import resolve_inside
@@ -23,10 +23,12 @@ from ppo_sweep.sweep import arguments, overrides
 from ppo_sweep.sweep.arguments import Arguments
 from ppo_sweep.sweep.composition import CONF, Composer, Composition, overlay
 from ppo_sweep.sweep.draft import Draft
+from ppo_sweep.sweep.job import Job
 from ppo_sweep.sweep.options import LauncherOptions
 from ppo_sweep.sweep.overrides import Setting
 from ppo_sweep.sweep.results_root import root_fault
 from ppo_sweep.sweep.study import request as study_request
+from ppo_sweep.sweep.study.options import seed_warnings
 from ppo_sweep.sweep.study.request import StudyRequest
 
 if TYPE_CHECKING:
@@ -34,18 +36,6 @@ if TYPE_CHECKING:
 
 #: More runs than this in one command are a slip, not a wish.
 MAX_JOBS = 100_000
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run that the command line asks for."""
-
-    config: Config
-    #: What distinguishes it: full key → parsed value, as typed (``env=any`` may have been added).
-    overrides: dict[str, Any]
-    study: str
-    run: str
-    path: Path
 
 
 @dataclass(frozen=True)
@@ -121,7 +111,7 @@ class _Check:
         study = self._study(drafts)
         jobs = self._jobs(drafts, study)
         self.faults += [fault for job in jobs for fault in device_faults(job.config)]
-        warnings = [*self._inspect(drafts), *self._mistuned(drafts)]
+        warnings = [*self._inspect(drafts), *self._mistuned(drafts), *self._repeated(), *seed_warnings(job.config.seed for job in jobs)]
         if self.faults:
             raise ConfigError(list(dict.fromkeys(self.faults)))
         return Checked(self.given, tuple(jobs), tuple(warnings), self._hydra_argv(study))
@@ -219,13 +209,13 @@ class _Check:
             if draft.config is None:
                 continue
             made = dataclasses.replace(draft.config, study=study)
-            path = Path(made.results, study, naming.job_directory(draft.overrides, made.seed))
-            jobs.setdefault(path, Job(made, draft.overrides, study, naming.run_name(draft.overrides), path))
+            job = Job.placed(made, study, draft.overrides)
+            jobs.setdefault(job.path, job)
         for root in {job.config.results for job in jobs.values()}:
             if fault := root_fault(Path(root), study, probe=self.given.task == "run"):
                 self.faults.append(fault)
                 return list(jobs.values())
-        self.faults += [fault for fault in map(_escape, jobs.values()) if fault is not None]
+        self.faults += [fault for job in jobs.values() if (fault := _escape(job, study)) is not None]
         return list(jobs.values())
 
     def _mistuned(self, drafts: Sequence[Draft]) -> list[str]:
@@ -239,6 +229,12 @@ class _Check:
                 given = f"recipe={chosen['recipe']} env={chosen['env']}"
                 found[f"tuned={tuned} holds values for recipe={recipe} env={env}, but this is {given}; tuned=none leaves them out"] = None
         return list(found)
+
+    def _repeated(self) -> list[str]:
+        """A warning if values are equal, however they are written: the runs that they make are one."""
+        equal = [setting for setting in self._usable() if len(set(map(naming.shortest, setting.values))) < len(setting.values)]
+        given = " ".join(f"{setting.key}={setting.text}" for setting in equal)
+        return [f"{given}: some values are equal, and equal runs are trained once"] if equal else []
 
     def _inspect(self, drafts: Sequence[Draft]) -> list[str]:
         """Make each distinct environment once: faults of environments, and warnings that need the horizon.
@@ -281,13 +277,18 @@ class _Check:
 
 
 def _launcher_faults(settings: Iterable[Setting]) -> list[Fault]:
-    """What is wrong with the options of our own launcher; another one's are Hydra's to judge."""
+    """What is wrong with the options of our own launcher, or of Hydra's own; another one's are Hydra's to judge."""
     given = {setting.key: setting.values[0] for setting in settings if setting.hydra and len(setting.values) == 1}
-    if given.get("hydra/launcher", "population") != "population":
-        return []
     prefix = "hydra.launcher."
+    options = {key.removeprefix(prefix): value for key, value in given.items() if key.startswith(prefix)}
+    launcher = given.get("hydra/launcher", "population")
+    if launcher == "basic":
+        without = "runs one job after the other and has no options; leave out hydra/launcher=basic for the launcher that has, or this"
+        return [Fault(f"{prefix}{name}", f"hydra/launcher=basic {without}") for name in options]
+    if launcher != "population":
+        return []
     try:
-        LauncherOptions.of({key.removeprefix(prefix): value for key, value in given.items() if key.startswith(prefix)})
+        LauncherOptions.of(options)
     except ConfigError as error:
         return list(error.faults)
     return []
@@ -321,11 +322,11 @@ def _inspected(made: EnvConfig) -> EnvSpec:
     return envs.inspect(made)
 
 
-def _escape(job: Job) -> Fault | None:
+def _escape(job: Job, study: str) -> Fault | None:
     """What keeps a run's directory from being made below the results root, if anything."""
     root = Path(job.config.results)
     try:
-        resolve_inside(root, job.study, job.path.relative_to(root / job.study).as_posix())
+        resolve_inside(root, study, job.path.relative_to(root / study).as_posix())
     except ConfigError as error:
         return error.faults[0]
     return None

@@ -130,6 +130,7 @@ class Composer:
         """Let Hydra's own overrides of the command line take part in every composition from here on."""
         self._hydra_overrides += words
         self._options.clear()  # words may have changed the search path
+        self._cache.clear()
 
     def choice_fault(self, group: str, choice: Any) -> Fault | None:
         """What is wrong with ``group=choice``, if anything."""
@@ -140,9 +141,13 @@ class Composer:
             off = "tuned=none chooses nothing" if group == "tuned" else "leave it out for the default"
             return Fault(group, f"null is no choice; {off}")
         near = difflib.get_close_matches(str(choice).lower(), options, n=2, cutoff=0.5)
-        if group == "env" and re.search(r"-v\d+$", str(choice)):
-            near.append(f"env.id={choice}")
-        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        hint = ""
+        if group == "env":
+            near = [name for name in near if name != "any"]
+            if re.search(r"-v\d+$", str(choice)):
+                near.append(f"env.id={choice}")
+            hint = "; any other environment is chosen by its registered id, for example env.id=Ant-v5"
+        hint = f"; did you mean {' or '.join(near)}?" if near else hint
         known = f"choices: {' | '.join(options)}" if options else "this group has no choice yet"
         return Fault(group, f"no such choice {choice!r}{hint} ({known})")
 
@@ -198,6 +203,10 @@ def overlay(values: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str,
 
 def worded(error: Exception) -> Fault:
     """One of Hydra's or OmegaConf's errors as a fault: the key it names, and its first two lines."""
+    unknown = re.search(r"Could not override '(hydra\.[^']+)'", str(error))
+    if unknown is not None:
+        key = unknown[1]
+        return Fault(key, f"Hydra has no such setting; python train.py --cfg hydra shows all of them, and +{key}=… adds one")
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     key = str(getattr(cause, "full_key", None) or "")
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

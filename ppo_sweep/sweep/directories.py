@@ -1,18 +1,20 @@
-"""What the directories of the asked-for runs already hold, found out without touching them."""
+"""What the directories of the asked-for runs already hold; what is finished there may still lack its logger's copy."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ppo_sweep.runs.directory import look
-from ppo_sweep.runs.errors import DirectoryMismatch, StorageError
-from ppo_sweep.runs.lock import holder, is_locked
+from ppo_sweep.runs.errors import DirectoryBusy, DirectoryMismatch, StorageError
+from ppo_sweep.runs.lock import RunLock, holder, is_locked
+from ppo_sweep.runs.loggers import copy_finished
 from ppo_sweep.runs.status import Status
-from ppo_sweep.sweep.command_line import Job
+from ppo_sweep.sweep.job import Job
 from ppo_sweep.sweep.wording import outcome
 
 #: Final states whose runs count as done (DESIGN §7); the others exit 3.
@@ -38,16 +40,10 @@ class Survey:
         """Of a command whose runs are all finished: 0, or 3 if one failed or diverged."""
         return 0 if all(status.state in _GOOD for _, status in self.finished) else 3
 
-    @property
-    def lines(self) -> list[str]:
-        """What to say of the finished runs."""
-        lines = [f"already {outcome(status.state, job.path, status.score, status.reason)}" for job, status in self.finished[:_SHOWN]]
-        if len(self.finished) > _SHOWN:
-            lines.append(f"… and {len(self.finished) - _SHOWN} more")
+    def lines(self, *, each: bool) -> list[str]:
+        """What to say when nothing is left to run, with a line for each run or none."""
+        lines = [f"already {outcome(status.state, job.path, status.score, status.reason)}" for job, status in self.finished if each]
         return [*lines, "nothing left to run; force=true starts anew"]
-
-
-_SHOWN = 10
 
 
 def wait_until_free(directories: Sequence[Path], seconds: float) -> None:
@@ -79,6 +75,22 @@ def survey(jobs: Sequence[Job], study: Path | None = None) -> Survey:
         elif status is not None:
             finished.append((job, status))
     return Survey(tuple(refusals), tuple(finished), len(jobs) - len(finished))
+
+
+def complete_logs(finished: Sequence[tuple[Job, Status]]) -> list[str]:
+    """Give finished runs what ``logger=`` asks for and they were trained without; what to say of it."""
+    if not finished or (logger := finished[0][0].config.logger) == "csv":
+        return []
+    written = 0
+    said: list[str] = []
+    for job, status in finished:
+        with ExitStack() as stack, suppress(DirectoryBusy, StorageError):  # whoever has it is at work on it
+            lock = RunLock(job.path)
+            stack.callback(lock.release)
+            written += copy_finished(job.config, job.path, status.state, status.score, said.append)
+    if written and not said:
+        said.append(f"logger={logger}: written for {written} finished {'run' if written == 1 else 'runs'}, from the tables")
+    return list(dict.fromkeys(said))
 
 
 def _in_use(directory: Path) -> str:

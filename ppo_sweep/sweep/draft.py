@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -74,7 +75,18 @@ class Draft:
         """A fault of the configuration, with what helps whoever typed the command."""
         if fault.key == "env.id" and self.choices.get("env") == "any" and "env.id" not in self.overrides:
             return Fault("env", "env=any stands for an environment of your own: add env.id=Name-v0 (and leave any out of a glob)")
-        if fault.key in {name for key, value in self.overrides.items() for name in naming.flatten(key, value)}:
-            return fault
+        typed = {name: leaf for key, value in self.overrides.items() for name, leaf in naming.flatten(key, value).items()}
+        if fault.key in typed:
+            return Fault(fault.key, fault.message + _several(fault.key, typed[fault.key]))
         chosen = " ".join(f"{group}={self.choices[group]}" for group in ("env", "recipe", "tuned", "experiment") if group in self.choices)
         return Fault(fault.key, f"{fault.message} (not typed; it comes from conf/ with {chosen})")
+
+
+def _several(key: str, value: Any) -> str:
+    """How several values are written, if ``value``, which is none, looks like that: ``0-2``, ``0..2``, ``[0.02, 0.07]``."""
+    span = re.fullmatch(r"(\d+)(?:-|:|\.{2,3})(\d+)", value) if isinstance(value, str) else None
+    if span is not None:
+        return f"; a range of values is written {key}='range({span[1]},{int(span[2]) + 1})' and needs -m"
+    if isinstance(value, list) and len(value) > 1 and not any(isinstance(item, (list, dict)) for item in value):
+        return f"; several values are written without brackets and need -m: {key}={','.join(map(naming.shortest, value))}"
+    return ""

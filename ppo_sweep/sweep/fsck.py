@@ -8,10 +8,12 @@ A study with nothing wrong is only read.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ppo_sweep.runs import lock, study_file
 from ppo_sweep.runs.errors import CorruptFile, DirectoryBusy, StorageError
@@ -20,6 +22,7 @@ from ppo_sweep.runs.status import FINISHED, read_status
 from ppo_sweep.runs.study_file import StudyMember, read_study
 from ppo_sweep.sweep.fsck_repairs import remove
 from ppo_sweep.sweep.fsck_run import RunFault, check_run
+from ppo_sweep.sweep.fsck_study import check_study
 from ppo_sweep.sweep.overview import runs_of
 
 #: What one repair makes visible (a configuration that can be read again), the next one mends.
@@ -89,13 +92,15 @@ class _Check:
         self.report = Report(study)
         self.sweeping = is_locked(study)
         self.members: dict[str, StudyMember] = {}
+        self.kept: Mapping[str, Any] = {}
         self.study_fault: CorruptFile | None = None
         self._holding = False
 
     def run(self) -> Report:
         try:
             listed = read_study(self.study)
-            self.members = {member.path: member for member in listed.members} if listed is not None else {}
+            if listed is not None:
+                self.members, self.kept = {member.path: member for member in listed.members}, listed.other
         except CorruptFile as error:
             self.study_fault = error
         except StorageError as error:
@@ -117,11 +122,13 @@ class _Check:
         temporary = self.study / f".{study_file.NAME}.tmp"
         if os.path.lexists(temporary) and not self.sweeping:
             faults.append(RunFault(temporary.name, "left behind by a sweep that was killed", "removed", partial(remove, temporary)))
-        if faults and self._may_repair():
+        faults += check_study(self.study, self.kept, in_use=self.sweeping)
+        if any(fault.repair for fault in faults) and self._may_repair():
             for fault in faults:
-                self._repair(fault, "")
-        else:
-            self._list(faults, "")
+                if fault.repair is not None:
+                    self._repair(fault, "")
+            faults = [fault for fault in faults if fault.repair is None]
+        self._list(faults, "")
 
     def _check_run(self, path: str) -> None:
         directory, member = self.study / path, self.members.get(path)

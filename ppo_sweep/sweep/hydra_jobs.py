@@ -29,10 +29,10 @@ from ppo_sweep.runs.score import diverged_score
 from ppo_sweep.runs.trainer import RunResult
 from ppo_sweep.sweep import launch as sweeps
 from ppo_sweep.sweep import overrides, session
-from ppo_sweep.sweep.board import closing_table
+from ppo_sweep.sweep.closing import Outcome, closing_table
 from ppo_sweep.sweep.composition import overlay
 from ppo_sweep.sweep.errors import RunFailed
-from ppo_sweep.sweep.ledger import Job
+from ppo_sweep.sweep.job import Job
 from ppo_sweep.sweep.options import LauncherOptions
 
 
@@ -62,17 +62,16 @@ def launch(
     every = _read(context.config_loader, config, job_overrides)
     distinct = {job.path: number for number, job in reversed(list(enumerate(every)))}
     numbers = sorted(distinct.values())  # of each distinct job, its first place in the batch
-    studies = {job.path.relative_to(job.config.results).parts[0] for job in every}
-    assert len(studies) <= 1, "one command, one study"
     if not every:
         return []
+    [study] = {job.path.parents[1] for job in every}  # one command, one study
     jobs = [every[number] for number in numbers]
     hooks = _Hooks(context, config, task_function, [list(job_overrides[number]) for number in numbers], jobs, first, numbers)
     active = session.current()
     with Interrupts() as interrupts, env_override(_environment(config)):
         results = sweeps.launch(
             jobs,
-            Path(every[0].config.results, *studies),
+            study,
             checked,
             command=active.command,
             begun=hooks.begin,
@@ -80,7 +79,7 @@ def launch(
             interrupts=interrupts,
         )
     active.add(results.values())
-    _close(jobs, results)
+    closing_table(study, [_outcome(job, results.get(number)) for number, job in enumerate(jobs)], sys.stdout)
     if interrupts.received is not None and _over(results) < len(jobs):
         print(f"interrupted; the same command continues ({len(jobs) - _over(results)} of {len(jobs)} runs are left)", flush=True)
         raise SystemExit(interrupts.exit_code)
@@ -92,13 +91,13 @@ def _over(results: Mapping[int, RunResult]) -> int:
     return sum(result.state not in ("stopped", "interrupted") for result in results.values())
 
 
-def _close(jobs: Sequence[Job], results: Mapping[int, RunResult]) -> None:
-    rows = []
-    for number, job in enumerate(jobs):
-        result = results.get(number)
-        state, score, reason = ("queued", None, None) if result is None else (result.state, result.score, result.reason)
-        rows.append((str(job.path), state, score, reason))
-    closing_table(rows, sys.stdout)
+def _outcome(job: Job, result: RunResult | None) -> Outcome:
+    return Outcome.of(job, result.state, result.score, result.reason) if result is not None else Outcome.of(job, "queued")
+
+
+def _worth(job: Job, result: RunResult) -> float | None:
+    """The score, for a diverged run what it counts as."""
+    return diverged_score(job.config, result.directory) if result.state == "diverged" else result.score
 
 
 def _environment(config: DictConfig) -> dict[str, str]:
@@ -133,10 +132,18 @@ def _read(loader: ConfigLoader, config: DictConfig, job_overrides: Sequence[Sequ
         named = {override.key_or_group: override.value() for override in parsed}
         values = overlay(composed[choices], {key: value for key, value in named.items() if not is_group(key)})
         made = Config.from_dict(values)
-        study = naming.study_directory(str(made.study)) if made.study is not None else naming.study_name([made.env.id])
-        path = Path(made.results, study, naming.job_directory(named, made.seed))
-        jobs.append(Job(made, path, named, tuple(words)))
+        jobs.append(Job.placed(made, _study(made), named, tuple(words)))
     return jobs
+
+
+def _study(config: Config) -> str:
+    """The study's directory, which ``train.py`` has put for its name; other applications may give none."""
+    if config.study is None:
+        return naming.study_name([config.env.id])
+    fault = naming.study_fault(config.study)
+    if fault is not None:
+        raise ConfigError([Fault("study", fault)])
+    return config.study
 
 
 @cache
@@ -247,9 +254,7 @@ class _Hooks:
         if result.state in ("failed", "interrupted"):
             made.status, made.return_value = JobStatus.FAILED, RunFailed(f"{result.directory}: {result.reason}")
         else:
-            diverged = result.state == "diverged"
-            worth = diverged_score(self._jobs[job].config, result.directory) if diverged else result.score
-            made.status, made.return_value = JobStatus.COMPLETED, worth
+            made.status, made.return_value = JobStatus.COMPLETED, _worth(self._jobs[job], result)
         return made
 
 

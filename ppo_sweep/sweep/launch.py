@@ -9,31 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from functools import partial
-from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any
 
 from ppo_sweep.runs.interrupts import Interrupts
 from ppo_sweep.runs.lock import RunLock
 from ppo_sweep.runs.places import make_directory
 from ppo_sweep.runs.trainer import EXIT_CODES, RunResult
 from ppo_sweep.sweep.board import Board
+from ppo_sweep.sweep.crew import Crew
 from ppo_sweep.sweep.errors import WorkersDoNotStart
 from ppo_sweep.sweep.ledger import Job, Ledger
-from ppo_sweep.sweep.messages import Orders
+from ppo_sweep.sweep.messages import Orders, Report
 from ppo_sweep.sweep.options import LauncherOptions
-from ppo_sweep.sweep.pool import Lost, Worker
+from ppo_sweep.sweep.pool import Worker
 from ppo_sweep.sweep.queue import Load, Queue
-
-#: Longest sleep between two looks at signals, clocks and the screen, in seconds.
-TICK = 0.5
-#: Seconds that a worker may take to start, at least: loading torch from a cold or busy disk.
-START_SECONDS = 120.0
-#: Workers that may die before their first report, one after another, until that is no accident.
-FALSE_STARTS = 5
-#: Different lines of workers' output that are shown.
-SHOWN_LINES = 20
 
 
 def launch(
@@ -106,10 +95,8 @@ class _Sweep:
         self._ledger = Ledger(jobs, study, command=command, max_restarts=options.max_restarts, ended=ended, note=self._note)
         self._queue = Queue(options.slot_count)
         self._announced: set[int] = set()
-        self._workers: dict[int, Worker] = {}
-        self._false_starts = 0
+        self._crew = Crew(self._ledger, options, note=self._note, received=self._receive, lost=self._lose)
         self._told = False
-        self._lines: set[str] = set()
         for number in range(len(jobs)):
             if number not in self._ledger.results:
                 self._queue.put(self._ledger.waiting(number))
@@ -126,8 +113,7 @@ class _Sweep:
 
     def close(self) -> None:
         """Leave no process behind and nothing unwritten."""
-        for worker in self._workers.values():
-            worker.kill()
+        self._crew.close()
         self._ledger.close()
 
     @property
@@ -146,11 +132,10 @@ class _Sweep:
                 self._note(note)
             self._staff()
             unannounced = iter([run.job for run in self._queue])
-            while self._workers:
+            while self._crew.workers:
                 self._acknowledge_signal()
                 self._announce(unannounced)
-                self._listen()
-                self._look_after_workers()
+                self._crew.listen()
                 self._give_orders()
                 self._show()
         return self._ledger.results
@@ -163,14 +148,14 @@ class _Sweep:
     def _staff(self) -> None:
         """Start a worker for every run that waits, as far as there is room."""
         for number in range(self._options.worker_count):
-            idle = sum(not worker.holding for worker in self._workers.values())
-            if number not in self._workers and idle < len(self._queue) and not self._stopping:
+            idle = sum(not worker.holding for worker in self._crew.workers.values())
+            if number not in self._crew.workers and idle < len(self._queue) and not self._stopping:
                 try:
-                    self._workers[number] = Worker(number)
-                except OSError as error:  # no room for another process; those that are there will do
-                    if not self._workers:
-                        raise WorkersDoNotStart(f"workers cannot start: {error}") from error
-                    self._note(f"worker {number + 1} cannot start: {error}")
+                    self._crew.start(number)
+                except WorkersDoNotStart as error:  # no room for another process; those that are there will do
+                    if not self._crew.workers:
+                        raise
+                    self._note(f"worker {number + 1} cannot start: {error.__cause__}")
                     return
 
     def _announce(self, jobs: Iterator[int], at_once: int = 50) -> None:
@@ -179,43 +164,22 @@ class _Sweep:
             if number not in self._announced and not self._stopping:
                 self._ledger.announce(number)
 
-    def _listen(self) -> None:
-        """Take in whatever workers have to say, or wait a moment."""
-        handlers: dict[Any, Callable[[], None]] = {}
-        for worker in self._workers.values():
-            handlers[worker.connection] = partial(self._guarded, worker, self._receive)
-            if not worker.output.closed:
-                handlers[worker.output] = partial(self._pass_on, worker)
-        for source in wait(list(handlers), TICK):
-            handlers[source]()
-
-    def _receive(self, worker: Worker) -> None:
-        report = worker.receive()
-        self._false_starts = 0
+    def _receive(self, worker: Worker, report: Report) -> None:
         self._enqueue(self._ledger.digest(report, stopping=self._stopping))
 
-    def _pass_on(self, worker: Worker) -> None:
-        """Show what environments print, each line once."""
-        for line in worker.read_output():
-            if line and line not in self._lines and len(self._lines) < SHOWN_LINES:
-                self._lines.add(line)
-                self._note(f"worker {worker.number + 1} says: {line}")
-
-    def _guarded(self, worker: Worker, action: Callable[[Worker], None]) -> None:
-        """Deal with a worker; if it turns out to be gone, with its loss."""
-        try:
-            action(worker)
-        except Lost as lost:
-            self._lose(worker, lost)
+    def _lose(self, worker: Worker, again: Sequence[int]) -> None:
+        """What goes on waits its turn; a new worker takes the place of a lost one if there is work."""
+        self._enqueue(again)
+        self._staff()
 
     def _give_orders(self) -> None:
         """Orders for every worker that has reported; those that nobody needs any more may go."""
-        for worker in list(self._workers.values()):
+        for worker in list(self._crew.workers.values()):
             if worker.waits:
-                self._guarded(worker, self._order)
-        for worker in [worker for worker in self._workers.values() if self._superfluous(worker)]:
-            worker.kill()  # it holds nothing
-            del self._workers[worker.number]
+                self._crew.attend(worker, self._order)
+        for worker in list(self._crew.workers.values()):
+            if self._superfluous(worker):
+                self._crew.dismiss(worker)
 
     def _superfluous(self, worker: Worker) -> bool:
         return not worker.holding and (self._stopping or (worker.waits and not self._queue))
@@ -245,7 +209,7 @@ class _Sweep:
         return True
 
     def _loads(self) -> dict[int, Load]:
-        return {number: self._load(worker) for number, worker in self._workers.items()}
+        return {number: self._load(worker) for number, worker in self._crew.workers.items()}
 
     def _load(self, worker: Worker) -> Load:
         held, ledger = worker.holding, self._ledger
@@ -259,34 +223,7 @@ class _Sweep:
             self._queue.put(self._ledger.waiting(number))
 
     def _show(self) -> None:
-        running = [number for worker in self._workers.values() for number in sorted(worker.members)]
+        running = [number for worker in self._crew.workers.values() for number in sorted(worker.members)]
         lines = {number: self._ledger.line(number) for number in running}
         self._board.update(lines, self._ledger.counts(len(running)), sum(self._ledger.steps.values()))
         self._ledger.write_due()
-
-    # ------------------------------------------------------------------ lost workers
-
-    def _look_after_workers(self) -> None:
-        for worker in list(self._workers.values()):
-            self._guarded(worker, self._check)
-
-    def _check(self, worker: Worker) -> None:
-        """Raises Lost if it is dead or hangs."""
-        worker.check_alive()
-        patience = self._options.worker_timeout if worker.ready else max(self._options.worker_timeout, START_SECONDS)
-        if worker.silent > patience:
-            silent = f"no sign of life for {worker.silent:.0f} s"
-            raise Lost(f"{silent}; hydra.launcher.worker_timeout must be longer than one iteration" if worker.ready else silent)
-
-    def _lose(self, worker: Worker, lost: Lost) -> None:
-        """Its runs go back into the queue, or count as failed; a new worker takes its place if there is work."""
-        worker.kill()
-        del self._workers[worker.number]
-        again = self._ledger.lose(worker.holding, worker.suspects, lost)
-        self._enqueue(again)
-        runs = f"{len(again)} of its runs continue" if len(again) > 1 else "its run continues"
-        self._note(f"worker {worker.number + 1} was lost: {lost}{f'; {runs} from the last checkpoint' if again else ''}")
-        self._false_starts += not worker.ready
-        if self._false_starts >= FALSE_STARTS:
-            raise WorkersDoNotStart(f"workers cannot start: {lost}\n{lost.output}".rstrip())
-        self._staff()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +23,10 @@ from ppo_sweep.runs.stored_config import check_config, write_config
 from ppo_sweep.runs.study_file import StudyFile, StudyMember
 from ppo_sweep.runs.trainer import EXIT_CODES, RunResult
 from ppo_sweep.sweep.board import MemberLine
+from ppo_sweep.sweep.job import Job as Job
 from ppo_sweep.sweep.messages import Assignment, Report
 from ppo_sweep.sweep.pool import Lost
 from ppo_sweep.sweep.queue import Waiting
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run of a sweep."""
-
-    config: Config
-    path: Path
-    #: Full key → value, for ``study.json``.
-    overrides: Mapping[str, Any]
-    #: As typed, for the run's ``status.json``.
-    words: tuple[str, ...] = ()
 
 
 class Ledger:
@@ -50,6 +39,7 @@ class Ledger:
         ended: called with every job that ends, and what came of it.
         note: called with what people should know.
         other: what else ``study.json`` is to hold.
+        listed: whether the runs are listed in ``study.json``; not where another process writes it.
 
     Attributes:
         jobs: by number.
@@ -70,6 +60,7 @@ class Ledger:
         ended: Callable[[int, RunResult], None],
         note: Callable[[str], None],
         other: Mapping[str, Any] | None = None,
+        listed: bool = True,
     ) -> None:
         self.jobs: list[Job] = []
         self._study, self._max_restarts = study, max_restarts
@@ -82,8 +73,8 @@ class Ledger:
         self._suspicion = _Suspicion(max_restarts)
         self._study_writes = True
         members = [self._member(self._enter(job)) for job in jobs]
-        self._file = StudyFile.open(study, command=command, members=members, other=other)
-        self.notes = tuple(self._file.notes)
+        self._file = StudyFile.open(study, command=command, members=members, other=other) if listed else None
+        self.notes = tuple(self._file.notes) if self._file is not None else ()
 
     def add(self, job: Job) -> int:
         """One more job; its number.
@@ -92,7 +83,7 @@ class Ledger:
             DirectoryMismatch, StorageError: as :func:`ppo_sweep.runs.directory.look`.
         """
         number = self._enter(job)
-        self._guarded(lambda: self._file.add(self._member(number)))
+        self._guarded(lambda file: file.add(self._member(number)))
         return number
 
     def _enter(self, job: Job) -> int:
@@ -250,19 +241,21 @@ class Ledger:
 
     def write_due(self) -> None:
         """Bring ``study.json`` up to date if that was last done some time ago."""
-        self._guarded(self._file.write_due)
+        self._guarded(StudyFile.write_due)
 
     def close(self) -> None:
         """The last writing."""
-        self._guarded(self._file.flush)
+        self._guarded(StudyFile.flush)
 
     def _write(self, number: int, *, state: str, score: float | None = None, reason: str | None = None) -> None:
-        self._guarded(lambda: self._file.update(self._name(number), state=state, score=score, reason=reason))
+        self._guarded(lambda file: file.update(self._name(number), state=state, score=score, reason=reason))
 
-    def _guarded(self, write: Callable[[], None]) -> None:
+    def _guarded(self, write: Callable[[StudyFile], None]) -> None:
         """``study.json`` is an index: that it cannot be written keeps no run from going on."""
+        if self._file is None:
+            return
         try:
-            write()
+            write(self._file)
         except StorageError as error:
             if self._study_writes:
                 self._note(f"warning: {error}")

@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from ppo_sweep.config import ConfigError, Fault
@@ -20,7 +21,7 @@ class LauncherOptions:
     """What ``hydra.launcher`` holds; none of it changes a byte of any run.
 
     Attributes:
-        workers: processes that train; None = one per core that this process may use.
+        workers: processes that train; None = one per core that this process may use (:func:`cores`).
         slots: members side by side in one worker; None = :data:`DEFAULT_SLOTS`.
         max_restarts: how often a run is taken up again after its worker was lost, before it counts as failed.
         worker_timeout: seconds without a sign of life after which a worker counts as hung and is replaced.
@@ -46,7 +47,7 @@ class LauncherOptions:
     @property
     def worker_count(self) -> int:
         """Processes to train with."""
-        return self.workers if self.workers is not None else _cores()
+        return self.workers if self.workers is not None else cores()
 
     @property
     def slot_count(self) -> int:
@@ -54,10 +55,19 @@ class LauncherOptions:
         return self.slots if self.slots is not None else DEFAULT_SLOTS
 
 
-def _cores() -> int:
-    """Cores that this process may use."""
+def cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """Cores that this process may use: those it may run on, or as many as a container's quota of CPU time is worth.
+
+    Args:
+        quota: of the control group, ``MICROSECONDS PERIOD`` or ``max PERIOD`` (cgroup v2); a part of a core counts as one.
+    """
     affinity = getattr(os, "sched_getaffinity", None)  # not on every system
-    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+    number = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+    try:
+        allowed, period = map(int, quota.read_text().split())
+    except (OSError, ValueError):  # no control group, or no quota
+        return number
+    return max(1, min(number, math.ceil(allowed / period)))
 
 
 #: Option → (whole number, least value, may be null, example).

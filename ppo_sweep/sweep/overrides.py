@@ -7,7 +7,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from decimal import Decimal
 from functools import cache
 from typing import Any, cast
@@ -20,6 +20,7 @@ from hydra.errors import HydraException
 from ppo_sweep import config
 from ppo_sweep.config import Fault
 from ppo_sweep.runs import naming
+from ppo_sweep.sweep.options import LauncherOptions
 
 #: More values than this in one sweep are a slip (`range(0,1e6)`), not a wish.
 MAX_VALUES = 100_000
@@ -33,6 +34,9 @@ _FIXED = {
     "hydra.output_subdir": "it names .hydra/, where other tools look for how a run was composed",
     "hydra.mode": "use -m for a grid, nothing for a single run",
 }
+
+
+_LAUNCHER_KEYS = tuple(f"hydra.launcher.{field.name}" for field in fields(LauncherOptions))
 
 
 @dataclass(frozen=True)
@@ -93,8 +97,8 @@ def read(
         What could be read, in order, and what is wrong with the rest; a setting may be returned *and* be faulty.
     """
     settings: list[Setting] = []
-    faults: list[Fault] = []
-    for word in map(_null_as_a_choice, words):
+    whole, faults = _split_by_the_shell(list(words))
+    for word in map(_null_as_a_choice, whole):
         try:
             parsed = parser().parse_overrides([word])[0]
         except HydraException as error:
@@ -129,6 +133,32 @@ def read(
     return settings, faults
 
 
+def _split_by_the_shell(words: Sequence[str]) -> tuple[list[str], list[Fault]]:
+    """Words that are whole, and a fault for each value with blanks that the shell has made several words of."""
+    whole: list[str] = []
+    faults: list[Fault] = []
+    for word in words:
+        goes_on = (
+            bool(whole) and "=" in whole[-1] and "=" not in word and (whole[-1].endswith(",") or word.startswith(",") or _open(whole[-1]))
+        )
+        if goes_on:
+            whole[-1] += f" {word}"
+        else:
+            whole.append(word)
+    given = set(words)
+    for word in [word for word in whole if word not in given]:
+        whole.remove(word)
+        key, _, value = word.partition("=")
+        said = f"{value!r} has blanks, at which the shell splits it; leave them out: {key}={value.replace(' ', '')}"
+        faults.append(Fault(key.lstrip("+"), said))
+    return whole, faults
+
+
+def _open(word: str) -> bool:
+    """Whether a bracket is still to be closed."""
+    return any(word.count(left) > word.count(right) for left, right in ("()", "[]", "{}"))
+
+
 def _null_as_a_choice(word: str) -> str:
     """``KEY=choice(0.02,null)`` as ``KEY=0.02,null``: the same, but Hydra takes null in the second form only."""
     found = re.fullmatch(r"([^=]+)=choice\((.*\bnull\b.*)\)", word)
@@ -144,13 +174,18 @@ def key_fault(setting: Setting, groups: Sequence[str], study: bool = False) -> F
             if key not in _knob_names() and not key.startswith("env.kwargs."):
                 if any(name.startswith(f"{key}.") for name in _knob_names()):
                     return Fault(key, f"is a group of knobs, not a value; for example {_example(key)}")
-                return config.unknown_key(key, also=groups)
+                return config.unknown_key(key, also=[*groups, *_LAUNCHER_KEYS])
     return None
 
 
 @cache
 def _knob_names() -> frozenset[str]:
     return frozenset(name for name, _, _ in config.knobs())
+
+
+@cache
+def _list_names() -> frozenset[str]:
+    return frozenset(name for name, _, spec in config.knobs() if str(spec.type).startswith("tuple"))
 
 
 def _example(section: str) -> str:
@@ -202,6 +237,8 @@ def _sweep_faults(setting: Setting, parsed: Override, multirun: bool) -> list[Fa
     if not setting.swept:
         return [Fault(key, "is a study of many runs: add -m")] if key == "sweep" and not multirun else []
     if not multirun:
+        if key in _list_names():
+            return [Fault(key, f"is a list, which has brackets: {key}=[{setting.text}]; several values make several runs and need -m")]
         quoted = f"several values make several runs: add -m, as in python train.py -m {key}={setting.text}"
         return [Fault(key, quoted)]
     if parsed.is_interval_sweep():
@@ -225,7 +262,7 @@ def _malformed(word: str, message: str, groups: Sequence[str]) -> Fault:
         if word in names:
             return Fault(word, f"has no value; write {word}=…")
         near = difflib.get_close_matches(word, names, n=2, cutoff=0.6)
-        hint = f"; did you mean {' or '.join(f'{name}=…' for name in near)}?" if near else ""
+        hint = f"; did you mean {' or '.join(f'{name}=…' for name in near)}?" if near else "; see `python train.py --help`"
         return Fault(word, f"is not of the form KEY=VALUE{hint}")
     if not re.match(r"^[~+]{0,2}[A-Za-z_]", key):
         return Fault(word, "is not of the form KEY=VALUE: a key starts with a letter")
@@ -235,8 +272,10 @@ def _malformed(word: str, message: str, groups: Sequence[str]) -> Fault:
         values = ",".join(part for part in text.split(",") if part)
         blanks = "; values of a sweep are written without blanks between them" if text.endswith(",") else ""
         return Fault(key, f"{text!r} has a comma too many; write {key}={values}{blanks}")
-    if text.count("(") != text.count(")") or text.count("[") != text.count("]") or text.count("{") != text.count("}"):
+    if any(text.count(left) != text.count(right) for left, right in ("()", "[]", "{}")):
         return Fault(key, f"brackets do not match in {text!r}")
+    if re.search(r"\s\S+=", text):
+        return Fault(key, f"{text!r} are several words; leave out the quotes around them")
     if re.search(r"[^\w./:,+*?@${}\[\]()%-]", text) and not re.search(r"['\"]", text):
         return Fault(key, f"{text!r} cannot be read; put quotes inside quotes: '{key}=\"{text}\"'")
     return Fault(key, f"{text!r} cannot be read: {_first_line(message)}")

@@ -15,6 +15,7 @@ from ppo_sweep.runs.lock import holder, is_locked
 from ppo_sweep.runs.status import Status, read_status
 from ppo_sweep.runs.study_file import Study, StudyMember, read_study
 from ppo_sweep.runs.tables import METRIC_COLUMNS, TIMING_COLUMNS, last_row
+from ppo_sweep.sweep.study.progress import StudyProgress, progress
 
 #: States in which no step of a run is still to come, unless a later command asks for it.
 _ENDED = ("done", "pruned", "diverged", "failed")
@@ -81,6 +82,7 @@ class Overview:
         sweep: who is at work on it, in words; None if nobody is.
         command: the newest, as typed; None if it is not known.
         runs: in the order of ``study.json``, then by name.
+        search: of an Optuna study, where its trials stand; None of others, and of a part.
         faults: files of the study itself that cannot be read, in words.
     """
 
@@ -89,6 +91,7 @@ class Overview:
     sweep: str | None
     command: tuple[str, ...] | None
     runs: tuple[RunOverview, ...]
+    search: StudyProgress | None = None
     faults: tuple[str, ...] = ()
 
     @property
@@ -103,7 +106,12 @@ class Overview:
 
     @property
     def total_steps(self) -> int:
-        """Environment steps when every run has ended; those that ended early count with what they did."""
+        """Environment steps when every run has ended; those that ended early count with what they did.
+
+        Of a study's search, with the trials that are still to come.
+        """
+        if self.search is not None and not self.search.stage and self.search.steps_left is not None:
+            return self.env_steps + self.search.steps_left
         return sum(run.steps_in_all for run in self.runs)
 
     @property
@@ -118,10 +126,12 @@ class Overview:
 
     @property
     def seconds_left(self) -> float | None:
-        """Until the sweep at work is done, at the present speed; None if no sweep is, or its speed is not known."""
+        """Until the sweep at work is done (of a study: its search), at the present speed; None if no sweep is, or it is not known."""
         speed = self.steps_per_s
         if self.sweep is None or not speed:
             return None
+        if self.search is not None and not self.search.stage:
+            return self.search.steps_left / speed if self.search.steps_left is not None else None
         return sum(run.steps_in_all - run.env_steps for run in self.runs if run.awaited) / speed
 
 
@@ -193,7 +203,13 @@ def look_at(study: Path, part: str = "") -> Overview:
     runs = runs_of(study, part, members, faults.append)
     # Without a list, whatever can still be trained may be what the sweep is at.
     overviews = tuple(_run(study, path, members.get(path), sweep is not None, everything=not members) for path in runs)
-    return Overview(study, part, sweep, listed.command if listed else None, overviews, tuple(faults))
+    search = None
+    if listed is not None and not part:
+        try:
+            search = progress(study, listed.other, overviews)
+        except StorageError as error:
+            faults.append(str(error))
+    return Overview(study, part, sweep, listed.command if listed else None, overviews, search, tuple(faults))
 
 
 def runs_of(study: Path, part: str, members: Iterable[str], faults: Callable[[str], None]) -> list[str]:

@@ -31,6 +31,9 @@ _STATES = {
     "absent": "red",
 }
 
+#: States of trials, in the words of the board.
+_TRIALS = {"COMPLETE": "done", "PRUNED": "pruned", "FAIL": "failed"}
+
 _RIGHT = ("steps", "return", "KL", "entropy", "score")
 
 
@@ -51,6 +54,27 @@ def summary(overview: Overview) -> str:
         parts.append(f"{time_left(round(overview.seconds_left), 1.0)} left")
     parts.append("no sweep is at work on it" if overview.sweep is None else f"a sweep is at work on it: {overview.sweep}")
     return f"{overview.study / overview.part}: {' · '.join(parts)}"
+
+
+def search_lines(overview: Overview) -> list[str]:
+    """Of an Optuna study, its trials in a line or two: how many, the best, which are running and at which rung, and what follows."""
+    search = overview.search
+    if search is None:
+        return []
+    counts = [f"{count} {name}" for state, name in _TRIALS.items() if (count := search.counts.get(state, 0))]
+    if search.running:
+        counts.append(f"{len(search.running)} {'running' if overview.sweep is not None else 'to be continued'}")
+    of = f" of {search.n_trials}" if search.n_trials is not None else ""
+    parts = [f"{sum(search.counts.values())}{of} trials have ended{': ' if counts else ''}{', '.join(counts)}"]
+    if search.best is not None:
+        number, value, std = search.best
+        parts.append(f"best: trial {number}, {value:.5g}{f' ± {std:.3g}' if std is not None else ''}")
+    if search.stage:
+        parts.append(search.stage)
+    lines = [" · ".join(parts)]
+    if search.running and search.running[0].rungs:
+        lines.append("rungs passed: " + ", ".join(f"trial {trial.number} {trial.rung} of {trial.rungs}" for trial in search.running))
+    return lines
 
 
 def plain_table(runs: Sequence[RunOverview]) -> str:
@@ -110,6 +134,7 @@ def _study(overview: Overview) -> dict[str, Any]:
         "total_steps": overview.total_steps,
         "steps_per_s": overview.steps_per_s,
         "seconds_left": overview.seconds_left,
+        "search": None if overview.search is None else asdict(overview.search),
         "runs": [asdict(run) for run in overview.runs],
         "faults": overview.faults,
     }

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Hashable
 from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe
 from typing import IO
@@ -52,6 +53,8 @@ class Worker:
         self.number = number
         self.members: set[int] = set()
         self.asked: Assignment | None = None
+        self._orders = Orders()
+        self._populations: dict[int, Hashable] = {}
         self.ready = False
         self.waits = False
         self._heard = time.monotonic()
@@ -67,7 +70,9 @@ class Worker:
                 stderr=subprocess.STDOUT,
                 pass_fds=[theirs.fileno()],
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
-                start_new_session=True,  # Ctrl-C in the terminal is for the sweep, which then stops its workers
+                # Ctrl-C in the terminal is for the sweep, which then stops its workers. A group, not a session of its own:
+                # Linux shares processors out by session, and `nice` counts within one only.
+                process_group=0,
             )
         assert self._process.stdout is not None
         self.output: IO[bytes] = self._process.stdout
@@ -85,8 +90,9 @@ class Worker:
 
     @property
     def suspects(self) -> set[int]:
-        """Jobs that it was at work on when last heard of: while it begins a run, it does nothing else."""
-        return self._asked or self.members
+        """Jobs that it was at work on when last heard of: the run that it begins, or the members of one population."""
+        trained = {job for job in self.members if self._orders.train and self._populations[job] == self._orders.population}
+        return self._asked or trained or self.members
 
     @property
     def _asked(self) -> set[int]:
@@ -103,7 +109,7 @@ class Worker:
         Raises:
             Lost: there is nobody to obey.
         """
-        self.asked, self.waits, self._heard = orders.begin, False, time.monotonic()
+        self._orders, self.asked, self.waits, self._heard = orders, orders.begin, False, time.monotonic()
         try:
             self.connection.send(orders)
         except OSError as error:
@@ -124,6 +130,7 @@ class Worker:
         self.ready, self.waits, self.asked, self._heard = True, True, None, time.monotonic()
         if report.begun is not None:
             self.members.add(report.begun)
+            self._populations[report.begun] = self._orders.population
         self.members -= report.ended.keys()
         return report
 

@@ -20,7 +20,7 @@ ORPHANS_SECONDS = 30.0
 
 
 def prepare(argv: Sequence[str], conf: Path = CONF) -> Checked | int:
-    """Check a command line and the run directories it names; nothing is created.
+    """Check a command line and the run directories it names; bad input creates nothing.
 
     Returns:
         The checked command, for Hydra to carry out; or an exit code when there is nothing left to
@@ -41,17 +41,24 @@ def prepare(argv: Sequence[str], conf: Path = CONF) -> Checked | int:
     if checked.study is not None:
         return _prepare_study(checked, checked.study)
     if checked.arguments.task == "run":
-        from ppo_sweep.sweep.directories import survey, wait_until_free  # after bad input has been answered
+        from ppo_sweep.sweep.closing import Outcome, closing_table
+        from ppo_sweep.sweep.directories import complete_logs, survey, wait_until_free  # after bad input has been answered
 
-        study = _study(checked) if checked.arguments.multirun else None
+        study = checked.jobs[0].path.parents[1] if checked.arguments.multirun else None
         if study is not None:
             wait_until_free([study, *(job.path for job in checked.jobs)], ORPHANS_SECONDS)
         found = survey(checked.jobs, study)
         if found.refusals:
             print("Nothing was started:", *(f"  {line}" for line in found.refusals), sep="\n", file=sys.stderr)
             return 4
+        for line in complete_logs(found.finished):
+            print(line, file=sys.stderr)
         if not found.pending:
-            print("\n".join(found.lines))
+            if study is not None:
+                closing_table(
+                    study, [Outcome.of(job, status.state, status.score, status.reason) for job, status in found.finished], sys.stdout
+                )
+            print("\n".join(found.lines(each=study is None)))
             return found.exit_code
     for warning in checked.warnings:
         print(f"warning: {warning}", file=sys.stderr)
@@ -81,8 +88,10 @@ def _study_refusal(request: StudyRequest) -> str | None:
     from ppo_sweep.sweep.study.identity import compare
 
     study = directory(request)
-    wait_until_free([study], ORPHANS_SECONDS)
-    if is_locked(study):
+    shared = request.options.storage is not None  # then several processes may be at work on it
+    if not shared:
+        wait_until_free([study], ORPHANS_SECONDS)
+    if is_locked(study) and not shared:
         return f"{study} is in use by {holder(study)}; wait for it or stop it, then the same command continues"
     try:
         compare(study, identity_of(request))
@@ -91,11 +100,6 @@ def _study_refusal(request: StudyRequest) -> str | None:
     except (DirectoryMismatch, StorageError) as error:
         return str(error)
     return None
-
-
-def _study(checked: Checked) -> Path:
-    job = checked.jobs[0]
-    return Path(job.config.results, job.study)
 
 
 def _count(faults: int) -> str:

@@ -25,11 +25,11 @@ def test_every_algorithm_trains_under_every_recipe_in_every_environment(recipe: 
         population.admit(job.config)
     for iteration in (1, 2):
         for job, outcome in zip(jobs, population.iterate(), strict=True):
-            assert outcome.failure is None, f"{job.run}: {outcome.failure}"
+            assert outcome.failure is None, f"{job.path}: {outcome.failure}"
             assert outcome.row is not None
             assert outcome.row["env_steps"] == iteration * job.config.steps_per_iteration
             assert math.isfinite(outcome.row["policy_loss"] or 0.0)
             # One epoch on one's own data moves the policy, without a clip perhaps far, but not out of sight.
-            assert 0 < (outcome.row["kl"] or 0.0) < 1, f"{job.run}: KL {outcome.row['kl']}"
+            assert 0 < (outcome.row["kl"] or 0.0) < 1, f"{job.path}: KL {outcome.row['kl']}"
     for member in list(population.members):
         population.evict(member)

@@ -197,8 +197,9 @@ np.save(sys.argv[1], pictures)
 @pytest.mark.parametrize("library", ["egl", "osmesa"])
 def test_a_body_far_from_the_start_is_still_in_the_picture(library: str, tmp_path: Path) -> None:
     out = tmp_path / "pictures.npy"
-    environ = os.environ | {"MUJOCO_GL": library}
-    done = subprocess.run([sys.executable, "-c", FAR_AWAY, out], env=environ, capture_output=True, text=True, check=False, cwd=ROOT)
+    environ = os.environ | {"MUJOCO_GL": library, "PYTHONPATH": str(ROOT)}
+    # In a directory of its own: without a handler MuJoCo writes into a MUJOCO_LOG.TXT, and none is left while a process ends.
+    done = subprocess.run([sys.executable, "-c", FAR_AWAY, out], env=environ, capture_output=True, text=True, check=False, cwd=tmp_path)
     if not out.exists():
         pytest.skip(f"{library} does not draw here: {done.stderr[-200:]}")
     near, far = np.load(out)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import logging
 import os
+import shlex
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +20,8 @@ from ppo_sweep.config import Config
 from ppo_sweep.runs import naming
 from ppo_sweep.runs.interrupts import Interrupts
 from ppo_sweep.runs.trainer import RunResult, train
+from ppo_sweep.sweep.job import Job
 from ppo_sweep.sweep.launch import launch
-from ppo_sweep.sweep.ledger import Job
 from ppo_sweep.sweep.options import LauncherOptions
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "runs"))
@@ -170,3 +173,24 @@ def mixed() -> dict[str, Config]:
 def environment() -> dict[str, str]:
     """The environment for a process of ours that is to find the test modules."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+@contextmanager
+def train_in(directory: Path) -> Iterator[Callable[[str], int]]:
+    """``train.py`` in this process and that working directory: a command line in, its exit code out. What it sets globally is undone."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.chdir(directory)
+        monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+        spec = importlib.util.spec_from_file_location("train", TRAIN)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, "train", module)
+        spec.loader.exec_module(module)
+        root = logging.getLogger()
+        handlers, level = list(root.handlers), root.level
+        try:
+            yield lambda line: module.main(shlex.split(line))
+        finally:
+            for handler in set(root.handlers) - set(handlers):
+                handler.close()
+            root.handlers[:], root.level = handlers, level

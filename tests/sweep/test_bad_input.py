@@ -142,7 +142,14 @@ WRONG = {
     "hydra.launcher.worker=2": "hydra.launcher.worker: no such option; did you mean hydra.launcher.workers",
     "hydra.launcher.slots=0": "hydra.launcher.slots: 0 is not a whole number of at least 1, or null for the default",
     "hydra.sweeper.max_batch_size=0": "hydra.sweeper.max_batch_size: 0 is not a whole number of at least 1",
-    "hydra.verbos=true": "hydra.verbos",
+    "hydra.verbos=true": "hydra.verbos: Hydra has no such setting; python train.py --cfg hydra shows all of them",
+    "-m hydra.sweeper.foo=1": "hydra.sweeper.foo: Hydra has no such setting",
+    "-m hydra/launcher=basic hydra.launcher.workers=2": "hydra.launcher.workers: hydra/launcher=basic runs one job after the other",
+    # blanks at which the shell has split a value
+    "-m algo.lr=1e-3, 2e-3": "algo.lr: '1e-3, 2e-3' has blanks, at which the shell splits it; leave them out: algo.lr=1e-3,2e-3",
+    "-m seed=0 ,1 env=hopper": "leave them out: seed=0,1",
+    "network.hidden=[64, 64]": "leave them out: network.hidden=[64,64]",
+    "env.kwargs={g: 9.8, dt: 1}": "leave them out: env.kwargs={g:9.8,dt:1}",
     # study and results
     "study=../up": "study: '../up' is a path",
     "study=/tmp/x": "study: '/tmp/x' is a path",
@@ -160,6 +167,17 @@ WRONG = {
     "algo.lr=[1": "algo.lr: brackets do not match",
     "'env.id=a b c;d'": "put quotes inside quotes",
     "algo.lr=range(1)x": "algo.lr:",
+    # what newcomers type
+    "--env hopper": "--env: no such option; choices are written without dashes: env=…",
+    "--seed 3": "knobs are written without dashes: seed=…",
+    "env=ant": "any other environment is chosen by its registered id, for example env.id=Ant-v5",
+    "-m seed=0-2": "a range of values is written seed='range(0,3)' and needs -m",
+    "seed=0..2": "a range of values is written seed='range(0,3)' and needs -m",
+    "algo.max_kl=[0.02,0.07]": "several values are written without brackets and need -m: algo.max_kl=0.02,0.07",
+    "network.hidden=256,256": "network.hidden: is a list, which has brackets: network.hidden=[256,256]",
+    "workers=1": "did you mean hydra.launcher.workers",
+    "help": "see `python train.py --help`",
+    "'env=hopper algo.lr=1e-3'": "'hopper algo.lr=1e-3' are several words; leave out the quotes around them",
     # options
     "--multi": "--multi: no such option; did you mean --multirun?",
     "--seed=3": "knobs are written without dashes: seed=3",
@@ -204,6 +222,12 @@ def test_all_faults_are_reported_at_once(empty: Path, capsys: pytest.CaptureFixt
     assert "8 things are wrong" in said
     for start in ("env:", "algo.lr:", "algo.foo:", "seed:", "~algo.gamma:", "hopper:", "algo.epochs:", "study:"):
         assert f"  {start} " in said
+
+
+@pytest.mark.parametrize("line", ["-m algo.lr=1e-3, 2e-3, 3e-3", "-m hydra/launcher=basic hydra.launcher.workers=2"])
+def test_one_slip_is_one_fault(line: str, empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert prepare(line.split()) == 2
+    assert "one thing is wrong" in capsys.readouterr().err
 
 
 def test_fault_shared_by_many_jobs_is_said_once(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:

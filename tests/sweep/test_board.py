@@ -1,4 +1,4 @@
-"""Progress of a sweep: a screen in a real terminal, plain lines elsewhere; and the table that closes it."""
+"""Progress of a sweep: a screen in a real terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TextIO
 import pytest
 
 from ppo_sweep.runs.screen import LINE_EVERY_S
-from ppo_sweep.sweep.board import Board, MemberLine, closing_table
+from ppo_sweep.sweep.board import Board, MemberLine
 from ppo_sweep.sweep.short_names import ShortNames
 from tests.runs.terminals import Clock, terminal, without_escapes
 
@@ -44,6 +44,13 @@ def test_a_terminal_shows_the_sum_of_all_and_a_line_per_running_member(monkeypat
         assert heading.split() == ["run", "return", "KL", "entropy"]
         assert first.split() == ["algo.max_kl=0.02", "33", "%", "-812.3", "0.0123", "1.419"]
         assert second.split() == ["algo.max_kl=0.07", "0", "%", "–", "–", "–"]
+
+
+def test_a_study_shows_its_best_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    with terminal(monkeypatch) as tty, board(tty.stream, clock=Clock()) as shown:
+        tty.read()
+        shown.update({4: member(2, 33_999)}, COUNTS, 135_000, "best: trial 7, -151.2")
+        assert "– left  best: trial 7, -151.2" in without_escapes(tty.read())
 
 
 def test_done_is_counted_also_when_nothing_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,7 +149,6 @@ def test_a_closed_pipe_ends_the_showing_not_the_sweep() -> None:
         os.close(reader)
         shown.update({0: member(0)}, COUNTS, 2048)
         shown.note("nobody reads this")
-        closing_table([("results/hopper/default/seed=0", "done", 1.0, None)], stream)
     with pytest.raises(BrokenPipeError):  # what the sweep would have met: the text is still in the stream's buffer
         stream.close()
 
@@ -154,57 +160,6 @@ def test_an_update_costs_next_to_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
         for step in range(n):
             shown.update({k: member(k, step) for k in range(18)}, COUNTS, 18 * step)
         assert (time.process_time() - started) / n < 3e-4, "seconds of processor time per update"
-
-
-RESULTS = [
-    ("results/hopper/algo.lr=0.001/seed=0", "done", 2345.678, None),
-    ("results/hopper/algo.lr=0.001/seed=1", "done", -0.01234, None),
-    ("results/hopper/algo.lr=0.1/seed=0", "diverged", None, "non-finite loss\nin iteration 12"),
-    ("results/hopper/algo.lr=0.1/seed=1", "failed", None, "the environment raised [red]RuntimeError[/red]: " + "no simulator " * 9),
-]
-
-
-def test_the_closing_table_names_every_run_and_where_it_stands() -> None:
-    stream = io.StringIO()
-    closing_table(RESULTS, stream)
-    assert stream.getvalue().splitlines() == [
-        "run                                  state        score  reason",
-        "results/hopper/algo.lr=0.001/seed=0  done        2345.7",
-        "results/hopper/algo.lr=0.001/seed=1  done      -0.01234",
-        "results/hopper/algo.lr=0.1/seed=0    diverged         –  non-finite loss in iteration 12",
-        "results/hopper/algo.lr=0.1/seed=1    failed           –  " + str(RESULTS[3][3]).rstrip(),
-        "4 runs: 2 done, 1 failed, 1 diverged",
-    ]
-
-
-def test_a_thousand_runs_are_a_thousand_lines() -> None:
-    stream = io.StringIO()
-    closing_table([(f"results/pendulum/algo.lr=0.{k:03d}/seed=0", "done", float(k), None) for k in range(1000)], stream)
-    assert len(stream.getvalue().splitlines()) == 1002
-
-
-@pytest.mark.parametrize("columns", [40, 80, 160])
-def test_in_a_terminal_the_closing_table_folds_what_is_long_and_loses_nothing(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
-    with terminal(monkeypatch, columns) as tty:
-        closing_table(RESULTS, tty.stream)
-        screen = lines_of(tty.read())
-    assert max(map(len, screen)) <= columns
-    assert screen[0] == "results/hopper/", "what all paths share is said once"
-    if columns >= 80:  # where words are folded too, those of two columns mix
-        text = "".join("".join(screen).split())
-        assert text.count("nosimulator") == 9
-        assert "[red]RuntimeError[/red]" in text, "a reason is text, not markup"
-    assert screen[-1] == "4 runs: 2 done, 1 failed, 1 diverged"
-
-
-def test_a_closing_table_without_reasons_has_no_column_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    with terminal(monkeypatch) as tty:
-        closing_table(RESULTS[:1], tty.stream)
-        assert lines_of(tty.read()) == [
-            "run                                  state   score",
-            "results/hopper/algo.lr=0.001/seed=0  done   2345.7",
-            "1 run: 1 done",
-        ]
 
 
 def test_a_short_name_is_what_tells_runs_apart() -> None:

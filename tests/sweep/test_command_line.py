@@ -52,8 +52,16 @@ def test_single_run_and_grid_agree_on_the_directory() -> None:
     assert paths("env=hopper algo.lr=1e-3 seed=1")[0] in paths("-m env=hopper algo.lr=1e-3,1e-4 seed=0,1")
 
 
-def test_equal_jobs_of_a_grid_are_one_job() -> None:
-    assert len(paths("-m algo.lr=2e-2,0.02 seed=0,0,1")) == 2
+def test_equal_jobs_of_a_grid_are_one_job_and_a_warning_says_so() -> None:
+    checked = check(shlex.split("-m algo.lr=2e-2,0.02 seed=0,0,1 algo.max_kl=0.02,0.07"))
+    assert len(checked.jobs) == 4
+    assert checked.warnings == ("algo.lr=2e-2,0.02 seed=0,0,1: some values are equal, and equal runs are trained once",)
+    assert not check(shlex.split("-m algo.lr=2e-2,2e-3 seed=0,1")).warnings
+
+
+def test_quoted_values_may_have_blanks() -> None:
+    assert paths("-m seed=0,1") == [job.path.as_posix() for job in check(["-m", "seed=0, 1"]).jobs]
+    assert check(["network.hidden=[64, 64]"]).jobs == check(["network.hidden=[64,64]"]).jobs
 
 
 def test_ranges_choices_and_globs_are_expanded() -> None:

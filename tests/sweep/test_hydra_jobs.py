@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shlex
 import time
@@ -13,12 +14,13 @@ import pytest
 import yaml
 from hydra.core.utils import JobReturn, JobStatus
 from sweeping import assert_same_bytes, go_wrong
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ppo_sweep.runs.trainer import RunResult
 from ppo_sweep.sweep import hydra_jobs, launch
 from ppo_sweep.sweep.command_line import check
 from ppo_sweep.sweep.errors import RunFailed
-from ppo_sweep.sweep.ledger import Job
+from ppo_sweep.sweep.job import Job
 
 #: One iteration on the cheapest environment.
 SHORT = (
@@ -134,12 +136,36 @@ def test_a_failed_run_leaves_the_batches_after_it_to_the_sweeper(
     assert "ValueError: the walker fell" in printed.out
 
 
-def test_single_runs_and_sweeps_find_each_others_work(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
-    assert train(SHORT.replace("hydra.launcher.workers=1", "") + "seed=1 study=both") == 0
-    assert train(f"-m {SHORT} seed=0,1 study=both") == 0
+@pytest.mark.parametrize("study", ["both", "'a b, 100%'"])
+def test_single_runs_and_sweeps_find_each_others_work(train: Train, capsys: pytest.CaptureFixture[str], study: str) -> None:
+    alone = SHORT.replace("hydra.launcher.workers=1", "")
+    assert train(f'{alone} seed=1 "study={study}"') == 0
+    assert train(f'-m {SHORT} seed=0,1 "study={study}"') == 0
     capsys.readouterr()
-    assert train(f"-m {SHORT} seed=0,1 study=both") == 0
-    assert "nothing left to run" in capsys.readouterr().out
+    assert train(f'-m {SHORT} seed=0,1 "study={study}"') == 0
+    said = capsys.readouterr().out
+    assert "2 runs: 2 done" in said and "nothing left to run" in said
+    assert len(list(Path("results").iterdir())) == 1
+
+
+def test_a_logger_asked_for_afterwards_gets_what_finished_runs_have_in_their_tables(
+    train: Train, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alone = SHORT.replace("hydra.launcher.workers=1", "")
+    assert train(f"{alone} seed=0 study=late") == 0
+    assert train(f"{alone} seed=1 study=late logger=tensorboard") == 0
+    capsys.readouterr()
+    for said in ("logger=tensorboard: written for 1 finished run, from the tables", ""):
+        assert train(f"-m {SHORT} seed=0,1 study=late logger=tensorboard") == 0
+        printed = capsys.readouterr()
+        assert printed.err.strip() == said
+        assert "nothing left to run" in printed.out
+    for run in Path("results/late").rglob("seed=*"):
+        [row] = csv.DictReader((run / "metrics.csv").read_text().splitlines())
+        found = EventAccumulator(str(run / "tensorboard"))
+        found.Reload()
+        [kl] = found.Scalars("train/kl")
+        assert (kl.step, kl.value) == (int(row["env_steps"]), pytest.approx(float(row["kl"]), rel=1e-6))
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from sweeping import ITERATION, assert_as_alone, go_wrong, is_gone, jobs, proces
 from ppo_sweep.runs.interrupts import Interrupts
 from ppo_sweep.runs.status import read_status
 from ppo_sweep.runs.study_file import read_study
-from ppo_sweep.sweep import launch, pool
+from ppo_sweep.sweep import crew, launch, pool
 from ppo_sweep.sweep.errors import WorkersDoNotStart
 from ppo_sweep.sweep.options import LauncherOptions
 
@@ -107,7 +107,7 @@ def test_workers_that_cannot_start_are_named_with_what_they_said(tmp_path: Path,
 def test_a_worker_that_takes_long_to_start_is_not_a_hung_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "_PROGRAM", f"import time; time.sleep(1.5); {pool._PROGRAM}")
     assert set(states(sweep(tmp_path / "study", FOUR[:1], worker_timeout=1.0)).values()) == {"done"}
-    monkeypatch.setattr(launch, "START_SECONDS", 1.0)
+    monkeypatch.setattr(crew, "START_SECONDS", 1.0)
     monkeypatch.setattr(pool, "_PROGRAM", "import time; time.sleep(60)")
     with pytest.raises(WorkersDoNotStart, match="no sign of life for 1 s"):
         sweep(tmp_path / "other", FOUR[:1], worker_timeout=1.0)
@@ -116,14 +116,14 @@ def test_a_worker_that_takes_long_to_start_is_not_a_hung_one(tmp_path: Path, mon
 def test_there_are_as_many_workers_as_waiting_runs_can_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also after a loss: others may have gone home by then."""
     started: list[int] = []
-    monkeypatch.setattr(launch, "Worker", lambda number: started.append(number) or SimpleNamespace(holding=set()))
+    monkeypatch.setattr(crew, "Worker", lambda number: started.append(number) or SimpleNamespace(holding=set()))
     made = launch._Sweep(jobs(tmp_path, FOUR[:2]), tmp_path, LauncherOptions(workers=3), (), print, print, Interrupts())
     made._staff()
     assert started == [0, 1]
-    made._workers[0].holding.add(0)
+    made._crew.workers[0].holding.add(0)
     made._staff()
     assert started == [0, 1, 2], "one is busy, two runs wait"
-    del made._workers[1]
+    del made._crew.workers[1]
     made._staff()
     assert started == [0, 1, 2, 1]
 
@@ -138,7 +138,7 @@ def test_a_system_without_room_for_another_process_works_with_those_that_started
             raise BlockingIOError(11, os.strerror(11))
         return pool.Worker(number)
 
-    monkeypatch.setattr(launch, "Worker", start)
+    monkeypatch.setattr(crew, "Worker", start)
     assert set(states(sweep(tmp_path / "study", FOUR[:2], workers=2)).values()) == {"done"}
     assert "worker 2 cannot start: [Errno 11] Resource temporarily unavailable" in capsys.readouterr().out
     room = 0

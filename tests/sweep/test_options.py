@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import math
 import os
+from pathlib import Path
 
 import pytest
 
 from ppo_sweep.config import ConfigError
-from ppo_sweep.sweep.options import DEFAULT_SLOTS, LauncherOptions
+from ppo_sweep.sweep.options import DEFAULT_SLOTS, LauncherOptions, cores
 
 
 def test_the_defaults_are_one_worker_per_core_and_the_measured_slots() -> None:
     options = LauncherOptions.of({"_target_": "whatever", "workers": None, "slots": None})
-    assert options.worker_count == len(os.sched_getaffinity(0))
+    assert options.worker_count == cores()
     assert options.slot_count == DEFAULT_SLOTS
     assert (options.max_restarts, options.worker_timeout) == (3, 600)
+
+
+@pytest.mark.parametrize(
+    ("quota", "expected"),
+    [("max 100000", 8), ("200000 100000", 2), ("150000 100000", 2), ("10000 100000", 1), ("1600000 100000", 8), ("", 8), (None, 8)],
+)
+def test_a_container_s_quota_of_cpu_time_limits_the_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quota: str | None, expected: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
+    if quota is not None:
+        (tmp_path / "cpu.max").write_text(f"{quota}\n")
+    assert cores(tmp_path / "cpu.max") == expected
 
 
 def test_what_is_given_counts() -> None:

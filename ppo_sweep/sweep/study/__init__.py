@@ -7,10 +7,13 @@ samplers, asking   which configuration is tried next: a function of the study's 
 rungs, pruners     where trials are compared, and which are stopped there
 objective     what a trial is worth: a statistic of its seeds' scores
 storage, identity  the journal, and whether a directory holds this study or another
-carrying_out  a study from its lock to ``best.yaml``
+carrying_out  one process at work on a study, from its first trial to its last
+claims        several processes: who has which trial
 timeline, conduct, pieces   the order of events, what follows from each, and what a trial consists of
-search, record  the conductor's hands: workers that train what is due, and the storage
-confirmation, intervals, best, trials_table   who won by how much, as numbers, as a config, as a table
+trials, comparing   the trials of all processes, and what they are compared by at a rung
+search, record, stored_trials  the conductor's hands: workers that train what is due, and the storage
+confirming, confirmation, intervals, improvement   who won by how much
+best, trials_table, kept, progress   what the directory says of it: a config, a table, ``study.json``, and how far it is
 
 Optuna is loaded by ``samplers``, ``asking``, ``storage`` and what carries a study out only, so that a typo need not wait for it.
 """

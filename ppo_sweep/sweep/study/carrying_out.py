@@ -1,37 +1,39 @@
-"""A study from its first trial to ``best.yaml``; taken up again by the same command, whatever ended it."""
+"""A study from its first trial to ``best.yaml``; taken up again by the same command, whatever ended it.
+
+Its trials are kept in the journal of one process, or in a database that several processes share (``sweep.storage``),
+with one directory. One of them holds the study's lock; the others come and go. Who finishes the last trial confirms.
+"""
 
 from __future__ import annotations
 
-import socket
+import statistics
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
-from ppo_sweep.runs.errors import CorruptFile, DirectoryMismatch
+from ppo_sweep.runs.errors import CorruptFile, DirectoryBusy
 from ppo_sweep.runs.interrupts import Interrupts
-from ppo_sweep.runs.lock import RunLock
+from ppo_sweep.runs.lock import holder
 from ppo_sweep.runs.places import make_directory
-from ppo_sweep.runs.study_file import StudyFile, read_study
 from ppo_sweep.sweep.board import Board
-from ppo_sweep.sweep.launch import train_all
-from ppo_sweep.sweep.ledger import Job, Ledger
+from ppo_sweep.sweep.ledger import Ledger
 from ppo_sweep.sweep.options import LauncherOptions
-from ppo_sweep.sweep.study import best, confirmation, identity
+from ppo_sweep.sweep.study import identity
 from ppo_sweep.sweep.study.conduct import Conductor
-from ppo_sweep.sweep.study.confirmation import COMPLETE, DEFAULT, FAIL, PRUNED, TrialResult
-from ppo_sweep.sweep.study.pieces import Piece, seed_scores
+from ppo_sweep.sweep.study.confirmation import COMPLETE, FAIL, PRUNED, TrialResult
+from ppo_sweep.sweep.study.confirming import Confirming
+from ppo_sweep.sweep.study.improvement import no_improvement
+from ppo_sweep.sweep.study.kept import AIM, LAYOUT, OWNER
+from ppo_sweep.sweep.study.part import DIRECTORY, Part, several
 from ppo_sweep.sweep.study.record import Record
 from ppo_sweep.sweep.study.request import StudyRequest
 from ppo_sweep.sweep.study.search import Search
-from ppo_sweep.sweep.study.storage import OpenStudy, open_study
+from ppo_sweep.sweep.study.storage import OpenStudy, in_use, open_study
 
-#: What ``study.json`` keeps of the slots that the order of events depends on, and of what followed the search.
-LAYOUT, CONFIRMED = "layout", "confirmed"
-
-#: Study attributes in the storage: whose a database's study is, and what share of their time its workers waited for each other.
-_OWNER, IDLE = "directory", "idle"
+#: Study attribute in the storage: what share of their time its workers waited for each other.
+_IDLE = "idle"
 
 
 def carry_out(request: StudyRequest, options: LauncherOptions, command: Sequence[str]) -> int:
@@ -45,9 +47,9 @@ def carry_out(request: StudyRequest, options: LauncherOptions, command: Sequence
     with ExitStack() as stack:
         interrupts = stack.enter_context(Interrupts())
         make_directory(study)
-        lock = RunLock(study)
-        stack.callback(lock.release)
-        return _Study(request, study, options, command, interrupts).run()
+        process = _Process(request, study, options, command, interrupts)
+        stack.callback(process.leave)
+        return process.run()
 
 
 def directory(request: StudyRequest) -> Path:
@@ -61,8 +63,8 @@ def identity_of(request: StudyRequest) -> dict[str, Any]:
     return identity.identity(request.space, request.options, request.seed, list(request.defaults.values()))
 
 
-class _Study:
-    """One command at work on a study; holds its lock."""
+class _Process:
+    """One command at work on a study."""
 
     def __init__(
         self, request: StudyRequest, study: Path, options: LauncherOptions, command: Sequence[str], interrupts: Interrupts
@@ -71,39 +73,48 @@ class _Study:
         self._command, self._interrupts = command, interrupts
         self._board: Board | None = None
         self._began = time.monotonic()
+        self._part = Part(study, request.name, shared=request.options.storage is not None)
 
     def run(self) -> int:
         """See :func:`carry_out`."""
+        if not self._part.lock() and self._part.claims is None:
+            raise DirectoryBusy(
+                f"{self._study} is in use by {holder(self._study)}; wait for it or stop it, then the same command continues"
+            )
         wanted = identity_of(self._request)
         with suppress(CorruptFile):  # the ledger keeps the damaged file, says so, and begins a new one
+            self._part.wait_for_study_file()
             identity.compare(self._study, wanted)
         opened = open_study(self._study, self._request.name, self._request.options.direction, self._request.options.storage)
-        if opened.shared:
-            self._own(opened)
-        workers, slots = self._layout()
-        results = self._search(opened, wanted, workers, slots)
-        if self._stopped():
-            return self._interrupted()
-        self._say(_table(results))
-        if not any(result.state == COMPLETE for result in results):
+        with closing(opened), in_use(self._request.options.storage):
+            conductor = self._search(opened, wanted, again=self._part.join(opened))
+            while not self._stopped() and conductor.left_behind():
+                conductor = self._search(opened, wanted, again=False)
+            left = self._part.leave(opened, self._stopped)
+            if self._stopped():
+                return self._interrupted()
+            results = conductor.trials.results()
+            if not left and several(opened):
+                conductor.trials.write_table()
+                self._list_runs(conductor)
+        self._say(_closing_lines(results, self._request))
+        if left:
+            self._say([left])
+        elif not any(result.state == COMPLETE for result in results):
             first = next((result.reason for result in results if result.reason), None)
             self._say([f"no trial is complete, so there is nothing to confirm; the first one: {first or 'it did not begin'}"])
             return 3
-        code = self._confirm(results)
-        if self._stopped():
-            return self._interrupted()
-        return 3 if any(result.state == FAIL for result in results) else code
+        else:
+            code = Confirming(self._request, self._study, self._options, self._command, self._interrupts, self._say).run(results)
+            if self._stopped():
+                return self._interrupted()
+            if code:
+                return code
+        return 3 if any(result.state == FAIL for result in results) else 0
 
-    def _own(self, opened: OpenStudy) -> None:
-        """Refuse a database's study that is worked on from elsewhere: its trials would be taken for this directory's."""
-        here = f"{socket.gethostname()}:{self._study.absolute()}"
-        owner = opened.study.user_attrs.get(_OWNER)
-        if owner is None and not opened.study.get_trials(deepcopy=False):
-            opened.study.set_user_attr(_OWNER, here)
-        elif owner != here:
-            raise DirectoryMismatch(
-                f"the study {self._request.name!r} in this storage belongs to {owner or 'another program'}; give study="
-            )
+    def leave(self) -> None:
+        """Let go of the study."""
+        self._part.close()
 
     def _stopped(self) -> bool:
         return self._interrupts.received is not None
@@ -119,14 +130,24 @@ class _Study:
         if self._board is not None:
             self._board.note(message)
 
+    def _list_runs(self, conductor: Conductor) -> None:
+        """Enter the runs of all processes into ``study.json``."""
+        ledger = Ledger(
+            conductor.trials.jobs(),
+            self._study,
+            command=self._command,
+            max_restarts=self._options.max_restarts,
+            ended=lambda job, result: None,
+            note=lambda message: None,
+        )
+        ledger.close()
+
+    # ------------------------------------------------------------------ the search
+
     def _layout(self) -> tuple[int, int]:
         """Workers and slots: those that the study was begun with, because the order of its events depends on them."""
         wanted = self._options.worker_count, self._options.slot_count
-        try:
-            found = read_study(self._study)
-        except CorruptFile:
-            found = None
-        kept = found.other.get(LAYOUT) if found is not None else None
+        kept = self._part.kept().get(LAYOUT)
         if not isinstance(kept, dict) or not all(isinstance(kept.get(name), int) for name in ("workers", "slots")):
             return wanted
         stored = int(kept["workers"]), int(kept["slots"])
@@ -135,10 +156,18 @@ class _Study:
             self._say([f"the study was begun with {size} and goes on so: the order of its trials depends on it"])
         return stored
 
-    # ------------------------------------------------------------------ the search
-
-    def _search(self, opened: OpenStudy, wanted: Mapping[str, Any], workers: int, slots: int) -> list[TrialResult]:
+    def _search(self, opened: OpenStudy, wanted: Mapping[str, Any], *, again: bool) -> Conductor:
+        """Ask for trials and train them until there are none for this process."""
         request, options = self._request, self._request.options
+        workers, slots = self._layout() if again else (self._options.worker_count, self._options.slot_count)
+        kept: dict[str, Any] = {
+            identity.KEY: dict(wanted),
+            AIM: {"n_trials": options.n_trials, "rungs": [rung.share for rung in request.rungs]},
+        }
+        if again:
+            kept[LAYOUT] = {"workers": workers, "slots": slots}
+        if opened.shared:
+            kept[OWNER] = opened.study.user_attrs[DIRECTORY]
         ledger = Ledger(
             [],
             self._study,
@@ -146,135 +175,60 @@ class _Study:
             max_restarts=self._options.max_restarts,
             ended=lambda job, result: None,
             note=self._note,
-            other={identity.KEY: dict(wanted), LAYOUT: {"workers": workers, "slots": slots}},
+            other=kept,
+            listed=self._part.lists_runs,
         )
-        record = Record(opened.study, request.space, options.sampler, request.seed)
-        conductor = Conductor(
-            request,
-            self._study,
-            record,
-            ledger,
-            [worker for worker in range(workers) for _ in range(slots)],
-            begins=self._begins,
-            note=self._note,
-        )
-        a_trial = sum(config.iterations * config.steps_per_iteration for config in request.defaults.values()) * options.seeds
-        size = f"{options.n_trials} trials of {options.seeds} seeds, {workers} worker{'s' * (workers != 1)} × {slots} slots"
-        board = Board(title=f"{self._study}: {size}", total_steps=a_trial * options.n_trials, counts={})
         with ExitStack() as stack:
             stack.callback(ledger.close)
+            conductor = Conductor(
+                request,
+                self._study,
+                Record(opened.study, request.space, options.sampler, request.seed, self._part.claims, again=again),
+                ledger,
+                [worker for worker in range(workers) for _ in range(slots)],
+                begins=self._begins,
+                note=self._note,
+            )
+            size = f"{options.n_trials} trials of {options.seeds} seeds, {workers} worker{'s' * (workers != 1)} × {slots} slots"
+            a_trial = sum(config.iterations * config.steps_per_iteration for config in request.defaults.values()) * options.seeds
+            title = f"{self._study}: {size}{'' if again else ', with other processes'}"
+            board = Board(title=title, total_steps=a_trial * options.n_trials, counts={})
             self._board = stack.enter_context(board)
             for line in (*opened.notes, *ledger.notes):
                 board.note(line)
+            if not again:
+                conductor.end_pruned_runs()
             search = Search(conductor, ledger, self._options, workers, board, self._interrupts)
             stack.callback(search.close)
             search.run()
             if search.trained:
-                opened.study.set_user_attr(IDLE, [*opened.study.user_attrs.get(IDLE, []), list(search.idle)])
+                with self._part.alone():
+                    opened.study.set_user_attr(_IDLE, [*opened.study.user_attrs.get(_IDLE, []), list(search.idle)])
         self._board = None
         if search.trained:
             waited, spent = search.idle
             self._say([f"workers waited for each other {100 * waited / spent:.0f} % of their time"])
-        results = conductor.results()
-        if results:
-            conductor.write_table()
-        return results
+        if conductor.trials.own:
+            conductor.trials.write_table()
+        return conductor
 
     def _begins(self) -> bool:
+        """Whether there is time for another trial."""
+        self._part.lock()  # whoever had it may be gone
         limit = self._request.options.timeout
         return limit is None or time.monotonic() - self._began < limit
 
-    # ------------------------------------------------------------------ what follows it
 
-    def _confirm(self, results: Sequence[TrialResult]) -> int:
-        """Fresh seeds choose the winner, others say what it is worth; ``best.yaml`` holds it."""
-        request, options = self._request, self._request.options
-        objective = options.objectives[0]
-        chosen = confirmation.candidates(results, options.objectives, options.confirm_top)
-        trials = {result.number: result for result in results}
-        if options.confirm_top == 0:
-            [number, *_] = confirmation.candidates(results, options.objectives, 1) or [0]
-            self._export(trials[number], ["Chosen by its tuning seeds alone (sweep.confirm_top=0), so its value there is too good."])
-            return 0
-        if len(options.objectives) > 1:
-            self._say([f"the Pareto set: {', '.join(f'trial {number}' for number in chosen)}; the first objective chooses among them"])
-        names = {f"rank={rank}": number for rank, number in enumerate(chosen, start=1)} | {DEFAULT: 0}
-        overrides = {name: trials[number].overrides if number in trials else {} for name, number in names.items()}
-        confirmed = self._train(overrides, options.confirmation_seeds)
-        if self._stopped():
-            return 0
-        winner = confirmation.winner({name: list(scores.values()) for name, scores in confirmed.items()}, objective)
-        self._say(
-            [f"confirmed: {name} (trial {names[name]}) {_mean(scores)}" for name, scores in confirmed.items()]
-            + [f"the winner on the confirmation seeds: {'the default configuration' if winner == DEFAULT else f'trial {names[winner]}'}"]
-        )
-        reported = self._train({name: overrides[name] for name in dict.fromkeys([winner, DEFAULT])}, options.reporting_seeds)
-        if self._stopped():
-            return 0
-        if not reported[winner] or not reported[DEFAULT]:
-            self._say(["the report seeds have no scores, so nothing can be said of the winner; look at the failed runs above"])
-            return 3
-        report = confirmation.report(names[winner], reported[winner], reported[DEFAULT], results, objective, request.seed)
-        self._say(report.lines())
-        kept = {
-            "trials": names,
-            "winner": winner,
-            "confirmation": {name: {str(seed): score for seed, score in scores.items()} for name, scores in confirmed.items()},
-            "report": {name: {str(seed): score for seed, score in scores.items()} for name, scores in reported.items()},
-            "selection_bias": report.selection_bias,
-            "control_bias": report.control_bias,
-            "beaten": report.beaten,
-            "lines": report.lines(),
-        }
-        StudyFile.open(self._study, command=self._command, members=[], other={CONFIRMED: kept})
-        self._export(trials.get(names[winner]) or trials[0], report.lines())
-        return 0
-
-    def _train(self, chosen: Mapping[str, Mapping[str, Any]], seeds: Sequence[int]) -> dict[str, dict[int, float]]:
-        """Configurations on fresh seeds: name → seed → score; failed ones are missing."""
-        request = self._request
-        pieces: list[Piece] = []
-        jobs: list[Job] = []
-        for name, overrides in chosen.items():
-            for seed in seeds:
-                for environment in request.options.env or (None,):
-                    config = request.space.config(overrides, environment).replace(seed=seed, study=request.name, force=False)
-                    place = f"seed={seed}" if environment is None else f"env={environment}/seed={seed}"
-                    piece = Piece(0, len(pieces), name, environment, config, self._study / "confirm" / name / place)
-                    env = {"env": environment} if environment is not None else {}
-                    jobs.append(Job(config, piece.path, {**request.fixed, **env, **overrides, "seed": seed}))
-                    pieces.append(piece)
-        results = train_all(jobs, self._study, self._options, command=self._command, interrupts=self._interrupts)
-        objective = request.options.objectives[0]
-        scores: dict[str, dict[int, float]] = {}
-        for name in chosen:
-            scores[name] = {}
-            for seed in seeds:
-                own = [piece for piece in pieces if piece.name == name and piece.config.seed == seed]
-                values = []
-                for piece in own:
-                    result = results.get(piece.index)
-                    if result is not None and result.state in ("done", "diverged"):
-                        piece.result, piece.length = result, 0
-                        values.append(piece.score(objective))
-                known = [value for value in values if value is not None]
-                if len(known) == len(own):
-                    [scores[name][seed]] = seed_scores(own, known)
-        return scores
-
-    def _export(self, trial: TrialResult, lines: Sequence[str]) -> None:
-        best.write(self._study, {**self._request.fixed, **trial.overrides}, self._request.groups, lines)
-        self._say([f"{self._study / best.NAME}: {'the default configuration' if trial.number == 0 else f'trial {trial.number}'}"])
-
-
-def _mean(scores: Mapping[int, float]) -> str:
-    return f"{sum(scores.values()) / len(scores):.5g} over {len(scores)} seeds" if scores else "no scores"
-
-
-def _table(results: Sequence[TrialResult]) -> list[str]:
+def _closing_lines(results: Sequence[TrialResult], request: StudyRequest) -> list[str]:
     """The trials in a few lines."""
     states = {state: sum(result.state == state for result in results) for state in (COMPLETE, PRUNED, FAIL)}
     lines = [f"{len(results)} trials: " + ", ".join(f"{count} {state}" for state, count in states.items())]
     failed = [result for result in results if result.state == FAIL]
     lines += [f"trial {result.number} failed: {result.reason}" for result in failed[:5]]
+    if len(request.options.objectives) == 1:
+        complete = [result if result.state == COMPLETE else None for result in results]
+        values = [result.values[0] if result is not None and result.values else None for result in complete]
+        stds = [statistics.stdev(result.scores) if result is not None and len(result.scores) > 1 else None for result in complete]
+        stalled = no_improvement(values, stds, request.options.seeds, maximize=request.options.objectives[0].maximize)
+        lines += [str(stalled)] if stalled is not None else []
     return lines

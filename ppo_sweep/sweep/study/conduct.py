@@ -6,28 +6,31 @@ through it from its first event on. Trials that the storage holds are not asked 
 that a run has on disk are not trained again, so this takes a moment, and ends in the state in which the
 process before was killed, whatever instruction it was at: nothing has to be kept of that state itself.
 
+In a storage that several processes share, each has its own trials and its own events; those of the others are known
+as the storage holds them at the moment.
+
 A trial is bound to the worker of the slot that asked for it. Its runs take slots of that worker as they
 become free, so that a worker depends on the others only through the history that the sampler and the pruner see.
 """
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ppo_sweep.runs.status import read_status
 from ppo_sweep.runs.trainer import RunResult
 from ppo_sweep.sweep.directories import wait_until_free
-from ppo_sweep.sweep.ledger import Job, Ledger
-from ppo_sweep.sweep.study import rungs, samplers, trials_table
-from ppo_sweep.sweep.study.confirmation import COMPLETE, FAIL, PRUNED, TrialResult
+from ppo_sweep.sweep.ledger import Ledger
+from ppo_sweep.sweep.study import asking, samplers, stored_trials
+from ppo_sweep.sweep.study.comparing import Comparison
+from ppo_sweep.sweep.study.confirmation import COMPLETE, FAIL, PRUNED
 from ppo_sweep.sweep.study.pieces import Piece, TrialRuns, seed_scores, worth
-from ppo_sweep.sweep.study.pruners import Course, Judge
 from ppo_sweep.sweep.study.record import Record
 from ppo_sweep.sweep.study.request import StudyRequest
 from ppo_sweep.sweep.study.timeline import Event, Timeline
+from ppo_sweep.sweep.study.trials import Trials
 
 #: A run that is found in use waits so long for its writer to go: workers of a killed process take a moment.
 _ORPHANS_SECONDS = 30.0
@@ -42,7 +45,7 @@ class Conductor:
         note: called with what people should know.
 
     Attributes:
-        trials: by number, as far as the timeline has come.
+        trials: as far as the timeline has come.
         training: workers that are at an iteration, which they say with :meth:`passed`.
         evictions: worker → runs of pruned trials that it has to end where they stand.
     """
@@ -59,14 +62,13 @@ class Conductor:
         note: Callable[[str], None] = lambda message: None,
     ) -> None:
         options = request.options
-        self._request, self._study, self._record, self._ledger = request, study, record, ledger
-        self._begins, self._note = begins, note
+        self._request, self._record, self._ledger, self._begins = request, record, ledger, begins
         self._timeline = Timeline(workers)
         self._objective = options.objectives[0]
-        self._judge = Judge(options.pruner, self._objective, request.seed, len(request.rungs))
         self._most = samplers.most_trials(options.sampler, request.space)
         self._pieces: dict[int, Piece] = {}
-        self.trials: list[TrialRuns] = []
+        self.trials = Trials(request, study, record, note)
+        self._comparison = Comparison(request, record, self.trials)
         self.training: set[int] = set()
         self.evictions: dict[int, list[Piece]] = {worker: [] for worker in workers}
 
@@ -129,6 +131,10 @@ class Conductor:
             piece.iteration = piece.on_disk
             self._timeline.back(piece.slot, piece.placed_at + piece.iteration * piece.config.steps_per_iteration)
 
+    def left_behind(self) -> bool:
+        """Whether there are trials of a process that has ended in the meantime."""
+        return bool(self._record.nobodys())
+
     # ------------------------------------------------------------------ events
 
     def _handle(self, event: Event) -> None:
@@ -149,7 +155,7 @@ class Conductor:
     def _fill(self, slot: int) -> None:
         """Give a free slot something to do."""
         worker = self._timeline.slots[slot].worker
-        waiting = (piece for trial in self.trials if trial.worker == worker for piece in trial.pieces if piece.slot is None)
+        waiting = (piece for trial in self.trials.own.values() if trial.worker == worker for piece in trial.pieces if piece.slot is None)
         piece = next(waiting, None)
         if piece is None:
             trial = self._ask(worker)
@@ -161,43 +167,44 @@ class Conductor:
 
     def _ask(self, worker: int) -> TrialRuns | None:
         """Another trial, if there is to be one."""
-        number, options = len(self.trials), self._request.options
-        if number >= len(self._record):
-            steps = sum(self._steps_of(trial) for trial in self.trials)
-            if (
-                number >= options.n_trials
-                or (self._most is not None and number >= self._most)
-                or (options.max_env_steps is not None and steps >= options.max_env_steps)
-                or not self._begins()
-            ):
-                return None
-        asked = self._record.ask(number)
-        assert asked.number == number, "another process works on this study"
-        trial = TrialRuns(number, asked.trial_id, worker, asked.overrides, list(self._runs(number, asked.overrides)))
-        self.trials.append(trial)
+        asked = self._record.next(self._may_begin)
+        if asked is None:
+            return None
+        runs = list(self.trials.runs(asked.number, asked.overrides))
+        self.trials.own[asked.number] = trial = TrialRuns(asked.number, asked.trial_id, worker, asked.overrides, runs)
         return trial
 
-    def _steps_of(self, trial: TrialRuns) -> int:
-        """Environment steps that a trial has taken, or will."""
-        return trial.env_steps if trial.state else sum(piece.config.iterations * piece.config.steps_per_iteration for piece in trial.pieces)
+    def _may_begin(self, already: int) -> bool:
+        """Whether there may be one more trial beside so many."""
+        options = self._request.options
+        return (
+            already < options.n_trials
+            and (self._most is None or already < self._most)
+            and (options.max_env_steps is None or self.trials.steps() < options.max_env_steps)
+            and self._begins()
+        )
 
-    def _runs(self, number: int, overrides: Mapping[str, Any]) -> Iterator[Piece]:
-        """The runs of a trial, seed by seed."""
-        request, index = self._request, 0
-        for seed in request.options.tuning_seeds:
-            for environment in request.options.env or (None,):
-                made = request.space.config(overrides, environment)
-                config = made.replace(seed=seed, study=request.name, force=False, retry_failed=False)
-                name = f"seed={seed}" if environment is None else f"env={environment}/seed={seed}"
-                yield Piece(number, index, name, environment, config, self._study / f"trial={number:04d}" / name)
-                index += 1
+    def end_pruned_runs(self) -> None:
+        """Have the runs ended that were left where they stood by a process that was killed when it had pruned their trial."""
+        for trial in self._record.pruned_by_others():
+            for piece in self.trials.runs(trial.number, trial.user_attrs.get(asking.OVERRIDES, {})):
+                wait_until_free([piece.path], _ORPHANS_SECONDS)
+                if read_status(piece.path).state in ("interrupted", "stopped") and self._record.take(trial.number):
+                    piece.job, piece.over = self._enter(piece, trial.user_attrs.get(asking.OVERRIDES, {})), True
+                    piece.look()
+                    piece.iteration = piece.on_disk
+                    self.evictions[min(self.evictions)].append(piece)
+
+    def _enter(self, piece: Piece, overrides: Mapping[str, Any]) -> int:
+        """The number of a run in the ledger, where it is from now on."""
+        job = self._ledger.add(self.trials.job(piece, overrides))
+        self._pieces[job] = piece
+        return job
 
     def _place(self, piece: Piece, slot: int) -> None:
         wait_until_free([piece.path], _ORPHANS_SECONDS)
-        trial = self.trials[piece.trial]
-        overrides = {**self._request.fixed, **({"env": piece.environment} if piece.environment else {}), **trial.overrides}
-        piece.job = self._ledger.add(Job(piece.config, piece.path, {**overrides, "seed": piece.config.seed}))
-        self._pieces[piece.job] = piece
+        trial = self.trials.own[piece.trial]
+        piece.job = self._enter(piece, trial.overrides)
         piece.slot = slot
         piece.placed_at = self._timeline.place(slot, piece.job, piece.config.signature)
         self._record.note(trial.number, f"placed {piece.name}", [slot, piece.placed_at])
@@ -206,7 +213,7 @@ class Conductor:
             piece.look()
             return
         for index in range(len(self._request.rungs)):  # that a lost worker's run had passed before it was given up
-            if self._record.has(trial.number, f"rung {index} {piece.name}"):
+            if self._record.has(trial.number, stored_trials.rung_key(index, piece.name)):
                 piece.values[index] = None
         self.settle(piece, result)
         piece.values.clear()
@@ -218,15 +225,15 @@ class Conductor:
         """Note what a run is worth where it stands; its worker waits, so its files end there."""
         for index in self._rungs_behind(piece):
             if index not in piece.values:
-                key = f"rung {index} {piece.name}"
+                key = stored_trials.rung_key(index, piece.name)
                 if not self._record.has(piece.trial, key):
                     self._record.note(piece.trial, key, piece.score(self._objective))
                 piece.values[index] = self._record.noted(piece.trial, key)
-        self._compare(self.trials[piece.trial])
+        self._compare(self.trials.own[piece.trial])
 
     def _end(self, piece: Piece) -> None:
         assert piece.slot is not None and piece.result is not None
-        trial = self.trials[piece.trial]
+        trial = self.trials.own[piece.trial]
         if piece.result.state == "pruned":  # by a judgement of before that is not repeated
             self._prune(trial, "it was pruned before")
             return
@@ -248,39 +255,17 @@ class Conductor:
             if not all(index in piece.values or (piece.over and piece.diverged) for piece in trial.pieces):
                 return
             trial.judged.add(index)
-            values = [self._value_at(piece, index) for piece in trial.pieces]
+            values = [self._comparison.value_at(piece, index) for piece in trial.pieces]
             known = [value for value in values if value is not None]
             if len(known) < len(values):
                 continue  # without a finished episode there is nothing to compare
             trial.values[index] = worth(self._objective, trial.pieces, known)
+            before = self._record.is_reported(trial.number, rung.steps)
             self._record.report(trial.number, rung.steps, trial.values[index])
-            reason = self._reason(trial, index)
+            reason = self._comparison.reason(trial, index, before=before)
             if reason is not None:
                 self._prune(trial, f"at {rung.steps} steps: {reason}")
                 return
-
-    def _value_at(self, piece: Piece, rung: int) -> float | None:
-        """A run's score at a rung; one that diverged before counts with what stands for it."""
-        return piece.values[rung] if rung in piece.values else piece.score(self._objective)
-
-    def _reason(self, trial: TrialRuns, rung: int) -> str | None:
-        request = self._request
-        if rungs.never_pruned(request.seed, trial.number, request.options.prune_audit):
-            return None
-        others = [self._course(other) for other in self.trials if other is not trial and other.values]
-        return self._judge.reason(self._course(trial), rung, others)
-
-    def _course(self, trial: TrialRuns) -> Course:
-        seeds: dict[int, dict[object, float]] = {
-            rung: {
-                (piece.environment, piece.config.seed): value
-                for piece in trial.pieces
-                if (value := self._value_at(piece, rung)) is not None
-            }
-            for rung in trial.values
-        }
-        final = trial.final[0] if trial.state == COMPLETE and trial.final is not None else None
-        return Course(trial.number, dict(trial.values), seeds, final)
 
     def _prune(self, trial: TrialRuns, reason: str) -> None:
         for piece in trial.pieces:
@@ -292,9 +277,9 @@ class Conductor:
         last = trial.values[max(trial.values)] if trial.values else None
         trial.final = None if last is None else (last,)
         rung = max(trial.values, default=None)
-        values = [] if rung is None else [value for piece in trial.pieces if (value := self._value_at(piece, rung)) is not None]
+        values = [] if rung is None else [value for piece in trial.pieces if (value := self._comparison.value_at(piece, rung)) is not None]
         trial.scores = seed_scores(trial.pieces, values) if len(values) == len(trial.pieces) else ()
-        self._tell(trial, PRUNED, reason)
+        self.trials.tell(trial, PRUNED, reason)
 
     # ------------------------------------------------------------------ ends
 
@@ -303,7 +288,7 @@ class Conductor:
         failed = [piece for piece in trial.pieces if piece.result is not None and piece.result.state == "failed"]
         if failed:
             assert failed[0].result is not None
-            self._tell(trial, FAIL, f"{failed[0].name}: {failed[0].result.reason}")
+            self.trials.tell(trial, FAIL, f"{failed[0].name}: {failed[0].result.reason}")
             return
         final = []
         for objective in self._request.options.objectives:
@@ -312,62 +297,20 @@ class Conductor:
             if len(known) < len(scores):
                 piece = trial.pieces[scores.index(None)]
                 why = piece.result.reason if piece.result is not None else None
-                self._tell(trial, FAIL, f"{piece.name} has no score: {why or 'no training episode was finished'}")
+                self.trials.tell(trial, FAIL, f"{piece.name} has no score: {why or 'no training episode was finished'}")
                 return
             final.append(worth(objective, trial.pieces, known))
             trial.scores = trial.scores or seed_scores(trial.pieces, known)
         trial.final = tuple(final)
         self._compare_ended(trial)
-        self._tell(trial, COMPLETE, None)
+        self.trials.tell(trial, COMPLETE, None)
 
     def _compare_ended(self, trial: TrialRuns) -> None:
         """Rungs that were open because a run of the trial has only now turned out to have diverged: reported, not judged."""
         for index, rung in enumerate(self._request.rungs):
             if index not in trial.judged:
                 trial.judged.add(index)
-                values = [value for piece in trial.pieces if (value := self._value_at(piece, index)) is not None]
+                values = [value for piece in trial.pieces if (value := self._comparison.value_at(piece, index)) is not None]
                 if len(values) == len(trial.pieces):
                     trial.values[index] = worth(self._objective, trial.pieces, values)
                     self._record.report(trial.number, rung.steps, trial.values[index])
-
-    def _tell(self, trial: TrialRuns, state: str, reason: str | None) -> None:
-        trial.state, trial.reason = state, reason
-        number, diverged = trial.number, sum(piece.diverged for piece in trial.pieces)
-        self._record.note(number, "scores", list(trial.scores))
-        self._record.note(number, "env_steps", trial.env_steps)
-        if diverged:
-            self._record.note(number, "diverged", diverged)
-        if reason is not None:
-            self._record.note(number, "reason", reason)
-        self._record.tell(number, state, trial.final)
-        if not self._record.is_told(number):
-            self._note(self._sentence(trial))
-            self.write_table()
-
-    def write_table(self) -> None:
-        """``trials.csv``, anew."""
-        trials_table.write(self._study, self.results(), [searched.key for searched in self._request.space.searched])
-
-    def _sentence(self, trial: TrialRuns) -> str:
-        worth = ", ".join(f"{value:.5g}" for value in trial.final or ()) or "no value"
-        if trial.state == COMPLETE:
-            spread = f" ± {statistics.stdev(trial.scores):.3g}" if len(trial.scores) > 1 else ""
-            return f"trial {trial.number}: {worth}{spread}"
-        return f"trial {trial.number}: {str(trial.state).lower()}, {worth}: {trial.reason}"
-
-    def results(self) -> list[TrialResult]:
-        """The trials that have ended."""
-        return [
-            TrialResult(
-                number=trial.number,
-                state=trial.state,
-                values=trial.final,
-                scores=trial.scores,
-                overrides=trial.overrides,
-                env_steps=trial.env_steps,
-                diverged=sum(piece.diverged for piece in trial.pieces),
-                reason=trial.reason,
-            )
-            for trial in self.trials
-            if trial.state is not None
-        ]

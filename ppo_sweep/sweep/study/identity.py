@@ -15,11 +15,12 @@ from ppo_sweep.config import OPERATIONAL_KEYS, Config
 from ppo_sweep.runs import naming, strict_json
 from ppo_sweep.runs.errors import DirectoryMismatch
 from ppo_sweep.runs.study_file import NAME, read_study
+from ppo_sweep.sweep.study import kept
 from ppo_sweep.sweep.study.options import StudyOptions
 from ppo_sweep.sweep.study.space import Space
 
 #: The key in ``study.json``.
-KEY = "optuna"
+KEY = kept.IDENTITY
 
 #: Options that are part of a study.
 _OPTIONS = ("sampler", "pruner", "seeds", "metric", "std_weight", "direction", "rungs", "prune_audit", "env")
@@ -56,8 +57,8 @@ def stored(study: Path) -> dict[str, Any] | None:
         CorruptFile, StorageError: as :func:`~ppo_sweep.runs.study_file.read_study`.
     """
     found = read_study(study)
-    kept = None if found is None else found.other.get(KEY)
-    return kept if isinstance(kept, dict) else None
+    own = None if found is None else found.other.get(KEY)
+    return own if isinstance(own, dict) else None
 
 
 def compare(study: Path, wanted: Mapping[str, Any]) -> None:
@@ -67,10 +68,10 @@ def compare(study: Path, wanted: Mapping[str, Any]) -> None:
         DirectoryMismatch: with what differs.
         CorruptFile, StorageError: as :func:`stored`.
     """
-    kept = stored(study)
-    if kept is None or kept == wanted:
+    before = stored(study)
+    if before is None or before == wanted:
         return
-    lines = differences(kept, wanted)
+    lines = differences(before, wanted)
     shown = [*lines[:_SHOWN], *([f"and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else [])]
     raise DirectoryMismatch(
         f"{study} holds another study: {'; '.join(shown)}. Its trials cannot be continued under other rules: give another study=, or "
@@ -78,9 +79,9 @@ def compare(study: Path, wanted: Mapping[str, Any]) -> None:
     )
 
 
-def differences(kept: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+def differences(earlier: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
     """What differs, one line each: ``sweep.sampler was tpe, now gp``."""
-    before, now = _flat(kept), _flat(wanted)
+    before, now = _flat(earlier), _flat(wanted)
     lines = []
     for key in dict.fromkeys([*before, *now]):
         if key not in now:

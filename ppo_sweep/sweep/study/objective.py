@@ -60,6 +60,10 @@ class Objective:
         """The mean over environments of the statistic of (normalised) scores."""
         return statistics.fmean(self.value(values) for values in scores.values())
 
+    def worse_score(self, one: float, other: float) -> float:
+        """The worse score of two runs: the higher one where scores are costs, that is where a statistic of their height is minimised."""
+        return max(one, other) if not self.maximize and self.statistic != "std" else min(one, other)
+
     def better(self, one: float, other: float) -> bool:
         """Whether ``one`` is strictly better."""
         return one > other if self.maximize else one < other

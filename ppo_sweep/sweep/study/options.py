@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Any
@@ -168,12 +168,15 @@ def sampler_seed(seeds: object) -> int:
     )
 
 
-def seed_warning(seed: int) -> str | None:
-    """What is unwise about a run's own ``seed=``: those of a study's last two stages choose and report nothing any more once tuned on."""
+def seed_warnings(seeds: Iterable[int]) -> list[str]:
+    """What is unwise about runs' own ``seed=``: those of a study's last two stages choose and report nothing any more once tuned on."""
+    given, found = sorted(set(seeds)), []
     for start, use in ((CONFIRM_FROM, "confirm"), (REPORT_FROM, "report")):
-        if start <= seed < start + 1000:
-            return f"seed={seed} is one of those that studies {use} configurations with ({start} …): choose knobs on other seeds, 0 … 19"
-    return None
+        own = [seed for seed in given if start <= seed < start + 1000]
+        if own:
+            which = f"seed={own[0]} is one" if len(own) == 1 else f"seed={own[0]} and {len(own) - 1} more are"
+            found.append(f"{which} of those that studies {use} configurations with ({start} …): choose knobs on other seeds, 0 … 19")
+    return found
 
 
 def _unknown(name: str) -> Fault:

@@ -78,7 +78,7 @@ class Piece:
     def score(self, objective: Objective) -> float | None:
         """What the run is worth as its files are, raw; None if it has no score."""
         wanted = self.config if objective.score is None else self.config.replace(score=objective.score)
-        return diverged_score(wanted, self.path) if self.diverged else score(wanted, self.path)[0]
+        return diverged_score(wanted, self.path, worse=objective.worse_score) if self.diverged else score(wanted, self.path)[0]
 
 
 @dataclass

@@ -1,12 +1,16 @@
 """What a study's storage holds, as its conductor reads and writes it: each fact once.
 
 A study that is taken up again goes through its events from the first one on; what the storage holds
-already is not written again, and a trial that it holds is not asked for again.
+already is not written again, and a trial that it holds is not asked for again. Where several processes have been
+at work on it, there is no first event to begin at: then only trials that have not ended and are
+nobody's are taken up, in the order of their numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from optuna import Study
@@ -14,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ppo_sweep.sweep.study import asking
 from ppo_sweep.sweep.study.asking import Asked
+from ppo_sweep.sweep.study.claims import Claims
 from ppo_sweep.sweep.study.space import Space
 
 _ABSENT = object()
@@ -25,31 +30,95 @@ class Record:
     Args:
         study: open.
         sampler, seed: of the study.
+        claims: shared with other processes; None if there can be none.
+        again: the study is gone through from its first event on.
     """
 
-    def __init__(self, study: Study, space: Space, sampler: str, seed: int) -> None:
-        self._study, self._space, self._sampler, self._seed = study, space, sampler, seed
-        stored = study.get_trials(deepcopy=False)
-        self._trials: dict[int, FrozenTrial] = {trial.number: trial for trial in stored}
-        self._attrs: dict[int, dict[str, Any]] = {trial.number: dict(trial.user_attrs) for trial in stored}
-        self._ids = {trial.number: trial._trial_id for trial in stored}
+    def __init__(self, study: Study, space: Space, sampler: str, seed: int, claims: Claims | None = None, *, again: bool = True) -> None:
+        self._study, self._space, self._sampler, self._seed, self._claims = study, space, sampler, seed, claims
+        self.again = again
+        self._to_come = deque(self._stored() if again else [])
+        self._trials: dict[int, FrozenTrial] = {}
+        self._attrs: dict[int, dict[str, Any]] = {}
+        self._ids: dict[int, int] = {}
 
-    def __len__(self) -> int:
-        """Trials that were there at the beginning."""
-        return len(self._trials)
+    def _stored(self) -> list[FrozenTrial]:
+        return self._study.get_trials(deepcopy=False)
 
-    def ask(self, number: int) -> Asked:
-        """The trial of this number; proposed if it is new."""
-        found = self._trials.get(number)
-        if found is None:
-            asked = asking.ask(self._study, self._space, self._sampler, self._seed)
-        elif found.state == TrialState.WAITING:  # a process was killed while it asked
-            asked = asking.complete(self._study, found._trial_id, self._space, self._sampler, self._seed)
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """While it lasts no other process takes trials, or writes the study's files."""
+        if self._claims is None:
+            yield
         else:
-            asked = Asked(number, found._trial_id, self._space.overrides(found.params) if number else {}, found.params)
-        self._ids[number] = asked.trial_id
-        self._attrs.setdefault(number, {})
-        return asked
+            with self._claims.alone():
+                yield
+
+    # ------------------------------------------------------------------ which trials
+
+    def next(self, may_begin: Callable[[int], bool]) -> Asked | None:
+        """The next trial: one of before, or a new one; None if there is none.
+
+        Args:
+            may_begin: whether there may be a new one, beside so many.
+        """
+        with self.alone():
+            found = self._continued()
+            if found is not None:
+                return self._enter(found)
+            if not may_begin(len(self._ids) if self._claims is None else len(self._stored())):
+                return None
+            asked = asking.ask(self._study, self._space, self._sampler, self._seed)
+            taken = self._claims is None or self._claims.take(asked.number)
+            assert taken, "nobody takes trials while another process asks"
+            self._ids[asked.number], self._attrs[asked.number] = asked.trial_id, {}
+            return asked
+
+    def _continued(self) -> FrozenTrial | None:
+        """A trial of before."""
+        if self._to_come:
+            return self._to_come.popleft()
+        for trial in self._unfinished():
+            if self._claims is not None and self._claims.take(trial.number):
+                now = self._study._storage.get_trial(trial._trial_id)
+                if not now.state.is_finished():  # it may have been told since it was read
+                    return now
+                self._claims.release(trial.number)
+        return None
+
+    def _unfinished(self) -> list[FrozenTrial]:
+        """Trials that have not ended and are not this process's, in a storage that is shared."""
+        return [trial for trial in self.others() if not trial.state.is_finished()]
+
+    def _enter(self, found: FrozenTrial) -> Asked:
+        number = found.number
+        self._trials[number], self._ids[number] = found, found._trial_id
+        self._attrs[number] = dict(found.user_attrs)
+        if found.state == TrialState.WAITING:  # a process was killed while it asked
+            return asking.complete(self._study, found._trial_id, self._space, self._sampler, self._seed)
+        return Asked(number, found._trial_id, self._space.overrides(found.params) if number else {}, found.params)
+
+    def others(self) -> list[FrozenTrial]:
+        """Trials of other processes as they stand now; none in a storage that is not shared."""
+        if self._claims is None:
+            return []
+        own = {*self._ids, *(trial.number for trial in self._to_come)}
+        return [trial for trial in self._stored() if trial.number not in own]
+
+    def pruned_by_others(self) -> list[FrozenTrial]:
+        """Trials that another process has pruned."""
+        return [trial for trial in self.others() if trial.state == TrialState.PRUNED]
+
+    def take(self, number: int) -> bool:
+        """Make a trial this process's, if it is nobody's; whether that succeeded."""
+        with self.alone():
+            return self._claims is not None and self._claims.take(number)
+
+    def nobodys(self) -> list[int]:
+        """Trials that have not ended and that no living process has."""
+        return [trial.number for trial in self._unfinished() if self._claims is not None and not self._claims.taken(trial.number)]
+
+    # ------------------------------------------------------------------ what is known of them
 
     def has(self, number: int, key: str) -> bool:
         """Whether a trial has an attribute."""
@@ -65,14 +134,18 @@ class Record:
             self._study._storage.set_trial_user_attr(self._ids[number], key, value)
             self._attrs[number][key] = value
 
+    def is_reported(self, number: int, step: int) -> bool:
+        """Whether it had been written before what a trial is worth at a rung."""
+        found = self._trials.get(number)
+        return found is not None and step in found.intermediate_values
+
     def report(self, number: int, step: int, value: float) -> None:
         """Write what a trial is worth at a rung."""
-        found = self._trials.get(number)
-        if found is None or step not in found.intermediate_values:
+        if not self.is_reported(number, step):
             self._study._storage.set_trial_intermediate_value(self._ids[number], step, value)
 
     def is_told(self, number: int) -> bool:
-        """Whether a trial had ended when the study was opened."""
+        """Whether a trial had ended when this process took it up."""
         found = self._trials.get(number)
         return found is not None and found.state.is_finished()
 
@@ -80,3 +153,5 @@ class Record:
         """Write how a trial ended."""
         if not self.is_told(number):
             self._study._storage.set_trial_state_values(self._ids[number], TrialState[state], values)
+        if self._claims is not None:
+            self._claims.release(number)

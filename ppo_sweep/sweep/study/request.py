@@ -13,7 +13,7 @@ from ppo_sweep.sweep.composition import Composer, Composition
 from ppo_sweep.sweep.overrides import Setting
 from ppo_sweep.sweep.study.compositions import FixedCompositions
 from ppo_sweep.sweep.study.options import StudyOptions, sampler_seed
-from ppo_sweep.sweep.study.rungs import Budget, Rungs, place
+from ppo_sweep.sweep.study.rungs import Budget, Rungs, place, with_scores
 from ppo_sweep.sweep.study.space import Space
 
 if TYPE_CHECKING:
@@ -97,6 +97,7 @@ def read(settings: Sequence[Setting], composer: Composer, inspect: Callable[[Env
     faults += _sampler_faults(options, space) + _scale_faults(options, space)
     if faults or rungs is None:
         raise ConfigError(list(dict.fromkeys(faults)))
+    rungs = with_scores(rungs, budgets, options.objectives[0].score)
     name = _name(composed, options)
     defaults = {env: space.config({}, env).replace(study=name) for env in options.env or (None,)}
     computing = {key: value for key, value in fixed.items() if not naming.is_operational(key) and not key.startswith("sweep/")}

@@ -117,6 +117,25 @@ def place(budgets: Sequence[Budget], pruner: str, requested: int | tuple[float, 
     return _made(budgets, [share for share in shares if not any(budget.reaches_the_end(share) for budget in budgets)])
 
 
+def with_scores(made: Rungs, budgets: Sequence[Budget], score: str | None) -> Rungs:
+    """The rungs that a run has a score at: under ``score=eval``, those that an evaluation comes before.
+
+    Args:
+        made, budgets: see :func:`place`.
+        score: that the objective is taken of; None = that of each configuration.
+    """
+    evaluated = [budget.config for budget in budgets if (score or budget.config.score) == "eval"]
+    kept = tuple(rung for rung in made if all(0 < config.eval.every <= rung.iteration(config) for config in evaluated))
+    if len(kept) == len(made):
+        return made
+    every = f"score=eval, and eval.every={evaluated[0].eval.every} makes no evaluation before"
+    if not kept:
+        return Rungs(note=f"nothing is pruned: {every} the last rung; eval.every=1 allows it at every one")
+    left_out = ", ".join(str(rung.steps) for rung in made if rung not in kept)
+    notes = [made.note, f"there is no rung at {left_out} environment steps: {every} it"]
+    return Rungs(kept, "; ".join(filter(None, notes)))
+
+
 def never_pruned(seed: int, number: int, share: float) -> bool:
     """Whether a trial runs to its end whatever its rungs say: trial 0, the control, and the audited ones."""
     return number == 0 or audited(seed, number, share)

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
-from functools import partial
-from multiprocessing.connection import wait
-from typing import Any
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 
 from ppo_sweep.runs.errors import StorageError
 from ppo_sweep.runs.interrupts import Interrupts
 from ppo_sweep.sweep.board import Board
-from ppo_sweep.sweep.errors import WorkersDoNotStart
-from ppo_sweep.sweep.launch import FALSE_STARTS, SHOWN_LINES, START_SECONDS, TICK
+from ppo_sweep.sweep.crew import Crew
 from ppo_sweep.sweep.ledger import Ledger
 from ppo_sweep.sweep.messages import Orders, Report
 from ppo_sweep.sweep.options import LauncherOptions
@@ -40,19 +36,15 @@ class _Step:
 
 @dataclass
 class _Post:
-    """A worker's place.
+    """What is kept of a worker, and of those that replace it.
 
     Attributes:
-        process: None while there is no work for it.
         step: that it is at.
-        training: jobs that its last orders were about: if it is lost, one of them may be the reason.
         idle: seconds that it waited for other workers.
         since: when it began to wait.
     """
 
-    process: Worker | None = None
     step: _Step | None = None
-    training: set[int] = field(default_factory=set)
     idle: float = 0.0
     since: float | None = None
 
@@ -76,8 +68,7 @@ class Search:
     ) -> None:
         self._conductor, self._ledger, self._options, self._board, self._interrupts = conductor, ledger, options, board, interrupts
         self._posts = [_Post() for _ in range(workers)]
-        self._false_starts = 0
-        self._lines: set[str] = set()
+        self._crew = Crew(ledger, options, note=board.note, received=self._receive, lost=self._lose)
         self._trouble: str | None = None
         self._spent = 0.0
         self._looked = time.monotonic()
@@ -107,15 +98,12 @@ class Search:
         while True:
             if not self._stopping:
                 self._conductor.advance()
-            if self._conductor.over or (self._stopping and not any(post.process and post.process.holding for post in self._posts)):
+            holding = any(worker.holding for worker in self._crew.workers.values())
+            if self._conductor.over or (self._stopping and not holding):
                 break
-            for number in range(len(self._posts)):
-                self._staff(number)
+            self._staff()
             self._give_orders()
-            self._listen()
-            for number, post in enumerate(self._posts):
-                if post.process is not None:
-                    self._guarded(number, self._check)
+            self._crew.listen()
             self._count()
             self._show()
         if self._trouble is not None:
@@ -123,88 +111,34 @@ class Search:
 
     def close(self) -> None:
         """Leave no process behind."""
-        for post in self._posts:
-            if post.process is not None:
-                post.process.kill()
-                post.process = None
+        self._crew.close()
 
-    # ------------------------------------------------------------------ workers
+    def _staff(self) -> None:
+        """A worker for every post that has something to train and none."""
+        for number in range(len(self._posts)):
+            if number in self._crew.workers or self._stopping:
+                continue
+            if self._conductor.evictions[number] or any(piece.must_train for piece in self._conductor.due(number)):
+                self._crew.start(number)
 
-    def _staff(self, number: int) -> None:
-        """Start a worker if there is something to train for it."""
-        post = self._posts[number]
-        if post.process is not None or self._stopping:
-            return
-        if self._conductor.evictions[number] or any(piece.must_train for piece in self._conductor.due(number)):
-            try:
-                post.process = Worker(number)
-            except OSError as error:
-                raise WorkersDoNotStart(f"workers cannot start: {error}") from error
-
-    def _listen(self) -> None:
-        """Take in whatever workers have to say, or wait a moment."""
-        handlers: dict[Any, Callable[[], None]] = {}
-        for number, post in enumerate(self._posts):
-            if post.process is not None:
-                handlers[post.process.connection] = partial(self._guarded, number, self._receive)
-                if not post.process.output.closed:
-                    handlers[post.process.output] = partial(self._pass_on, post.process)
-        for source in wait(list(handlers), TICK):
-            handlers[source]()
-
-    def _pass_on(self, process: Worker) -> None:
-        """Show what environments print, each line once."""
-        for line in process.read_output():
-            if line and line not in self._lines and len(self._lines) < SHOWN_LINES:
-                self._lines.add(line)
-                self._board.note(f"worker {process.number + 1} says: {line}")
-
-    def _guarded(self, number: int, action: Callable[[_Post, Worker], None]) -> None:
-        """Deal with a worker; if it turns out to be gone, with its loss."""
-        post = self._posts[number]
-        if post.process is None:
-            return
-        try:
-            action(post, post.process)
-        except Lost as lost:
-            self._lose(number, post.process, lost)
-
-    def _check(self, post: _Post, process: Worker) -> None:
-        process.check_alive()
-        patience = self._options.worker_timeout if process.ready else max(self._options.worker_timeout, START_SECONDS)
-        if process.silent > patience:
-            silent = f"no sign of life for {process.silent:.0f} s"
-            raise Lost(f"{silent}; hydra.launcher.worker_timeout must be longer than one iteration" if process.ready else silent)
-
-    def _lose(self, number: int, process: Worker, lost: Lost) -> None:
-        """Its runs continue from their checkpoints, or have failed."""
-        post = self._posts[number]
-        process.kill()
-        post.process, post.step = None, None
-        self._conductor.training.discard(number)
-        held = process.holding
-        again = self._ledger.lose(held, post.training & held or process.suspects, lost)
-        for job in held:
+    def _lose(self, worker: Worker, again: Sequence[int]) -> None:
+        """What is not on disk is trained again; runs that the ledger has given up have failed."""
+        self._posts[worker.number].step = None
+        self._conductor.training.discard(worker.number)
+        for job in worker.holding:
             piece = self._conductor.piece(job)
             self._conductor.go_back(piece)
-            if job in self._ledger.results:  # given up
+            if job not in again:
                 self._conductor.settle(piece, self._ledger.results[job])
-        runs = f"{len(again)} of its runs continue" if len(again) > 1 else "its run continues"
-        self._board.note(f"worker {number + 1} was lost: {lost}{f'; {runs} from the last checkpoint' if again else ''}")
-        self._false_starts += not process.ready
-        if self._false_starts >= FALSE_STARTS:
-            raise WorkersDoNotStart(f"workers cannot start: {lost}\n{lost.output}".rstrip())
 
     # ------------------------------------------------------------------ reports up, orders down
 
-    def _receive(self, post: _Post, process: Worker) -> None:
-        report = process.receive()
-        self._false_starts = 0
+    def _receive(self, worker: Worker, report: Report) -> None:
         self._ledger.digest(report, stopping=True)
         if report.begun is not None:
             piece = self._conductor.piece(report.begun)
             piece.loaded, piece.at = True, report.begun_at // piece.config.steps_per_iteration
-            if post.step is not None and piece.at != piece.iteration:
+            if self._posts[worker.number].step is not None and piece.at != piece.iteration:
                 raise Lost(f"{piece.path} stands at iteration {piece.at}, not {piece.iteration}")
         for job in report.progress:
             self._conductor.piece(job).at += 1
@@ -220,15 +154,15 @@ class Search:
                 self._conductor.settle(piece, result)
 
     def _give_orders(self) -> None:
-        for number, post in enumerate(self._posts):
-            if post.process is not None and post.process.waits:
-                self._guarded(number, partial(self._order, number))
-                if post.process is not None:
-                    self._clock(post, waiting=post.process.waits and self._conductor.has_work(number))
+        for worker in list(self._crew.workers.values()):
+            if worker.waits:
+                self._crew.attend(worker, self._order)
+                if worker.number in self._crew.workers:
+                    self._clock(self._posts[worker.number], waiting=worker.waits and self._conductor.has_work(worker.number))
 
     def _count(self) -> None:
         now = time.monotonic()
-        working = [number for number, post in enumerate(self._posts) if post.process is not None and post.process.ready]
+        working = [number for number, worker in self._crew.workers.items() if worker.ready]
         self._spent += (now - self._looked) * sum(map(self._conductor.has_work, working))
         self._looked = now
 
@@ -238,20 +172,16 @@ class Search:
             post.idle += now - post.since
         post.since = now if waiting else None
 
-    def _order(self, number: int, post: _Post, process: Worker) -> None:
+    def _order(self, worker: Worker) -> None:
+        number = worker.number
         if self._stopping:
-            if process.members:
-                self._send(post, process, Orders(stop=True))
+            if worker.members:
+                worker.order(Orders(stop=True))
             return
-        orders = self._eviction(number) if post.step is None and self._conductor.evictions[number] else self._training(number, post)
+        evicting = self._posts[number].step is None and self._conductor.evictions[number]
+        orders = self._eviction(number) if evicting else self._training(number, self._posts[number])
         if orders is not None:
-            self._send(post, process, orders)
-
-    def _send(self, post: _Post, process: Worker, orders: Orders) -> None:
-        begun = {orders.begin.job} if orders.begin is not None else set()
-        trained = {job for job in process.members if self._conductor.piece(job).population == orders.population} if orders.train else set()
-        post.training = begun or trained
-        process.order(orders)
+            worker.order(orders)
 
     def _eviction(self, number: int) -> Orders | None:
         """What brings the runs of pruned trials to their end on disk."""
@@ -293,8 +223,9 @@ class Search:
     # ------------------------------------------------------------------ the screen
 
     def _show(self) -> None:
-        running = [job for post in self._posts if post.process is not None for job in sorted(post.process.members)]
-        states = Counter(_SHOWN.get(str(trial.state), "running") for trial in self._conductor.trials)
+        running = [job for _, worker in sorted(self._crew.workers.items()) for job in sorted(worker.members)]
+        states = Counter(_SHOWN.get(str(trial.state), "running") for trial in self._conductor.trials.own.values())
         lines = {job: self._ledger.line(job) for job in running}
-        self._board.update(lines, dict(states), sum(self._ledger.steps.values()))
+        best = "" if self._conductor.trials.best is None else "best: trial {}, {:.5g}".format(*self._conductor.trials.best)
+        self._board.update(lines, dict(states), sum(self._ledger.steps.values()), best)
         self._ledger.write_due()

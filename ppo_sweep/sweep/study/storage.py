@@ -4,13 +4,8 @@ The journal, ``optuna.log``, has a line of JSON per change. A process that is ki
 leaves a torn last line, which Optuna cannot read, and the lock it wrote under; opening mends both and
 says so. Whoever opens holds the study's own lock.
 
-A database lets several ``train.py`` work on one study. SQLite needs a local disk. PostgreSQL, for example ::
-
-    docker run -d -p 5432:5432 -e POSTGRES_PASSWORD=optuna -e POSTGRES_DB=optuna postgres:17
-    pip install psycopg2-binary
-    python train.py -m sweep=tpe sweep.storage='"postgresql://postgres:optuna@localhost/optuna"'
-
-(or, of an installed server: ``initdb -D data && pg_ctl -D data -l log start && createdb optuna``).
+A database lets several ``train.py`` work on one study (see :mod:`~ppo_sweep.sweep.study.claims`). SQLite needs a local disk;
+docs/studies.md says how to start PostgreSQL.
 """
 
 from __future__ import annotations
@@ -20,17 +15,19 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna import Study
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 from optuna.study import StudyDirection
-from sqlalchemy.engine import make_url
+from optuna.trial import FrozenTrial
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from ppo_sweep.config import Fault
@@ -45,6 +42,9 @@ _LOCK = f"{JOURNAL}.lock"
 #: A lock of the journal that is held for so long was left by a killed process: writing a line takes milliseconds.
 _LOCK_SECONDS = 2.0
 
+#: A process waits so long for others that write to the same SQLite file.
+_SQLITE_SECONDS = 60.0
+
 #: Past this a journal is no journal of ours: a study of 10 000 trials comes to about 40 MB.
 _SIZE_LIMIT = 2**31
 
@@ -56,24 +56,36 @@ class OpenStudy:
     Attributes:
         study: Optuna's. Its sampler is not used (see ``asking``), nor its pruner (see ``pruners``).
         notes: what opening mended, in words.
-        shared: whether other processes may work on it at the same time.
+        database: that it is in; None = in the journal.
     """
 
     study: Study
     notes: tuple[str, ...]
-    shared: bool
+    database: RDBStorage | None = None
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes may work on it at the same time."""
+        return self.database is not None
+
+    def close(self) -> None:
+        """End the connection to its database."""
+        if self.database is not None:
+            self.database.remove_session()
+            self.database.engine.dispose()
 
 
 def url_fault(url: str) -> Fault | None:
     """What keeps ``sweep.storage`` from being a database that can be spoken to; connects to nothing."""
     try:
-        dialect = make_url(url).get_dialect()
+        dialect = _database(url).get_dialect()
         dialect.import_dbapi()
     except (ArgumentError, NoSuchModuleError):
         return Fault("sweep.storage", f"{url!r} is not the URL of a database; for example postgresql://user:password@host/optuna")
     except ImportError as error:
-        package = {"psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}.get(str(error.name), str(error.name))
-        return Fault("sweep.storage", f"its driver is missing: pip install {package}")
+        missing = str(error.name)
+        install = "-e '.[postgres]'" if missing.startswith("psycopg") else {"MySQLdb": "mysqlclient"}.get(missing, missing)
+        return Fault("sweep.storage", f"its driver is missing; install it with pip install {install}")
     return None
 
 
@@ -99,9 +111,23 @@ def open_study(directory: Path, name: str, directions: Sequence[str], url: str |
             backend = JournalFileBackend(str(path))
         with _optuna_errors(path):
             storage: BaseStorage = JournalStorage(backend)
-            return OpenStudy(_study(storage, name, directions), tuple(notes), shared=False)
-    with _optuna_errors(make_url(url).render_as_string(hide_password=True)):
-        return OpenStudy(_study(RDBStorage(url), name, directions), (), shared=True)
+            return OpenStudy(_study(storage, name, directions), tuple(notes))
+    with _optuna_errors(_shown(url)):
+        options = {"connect_args": {"timeout": _SQLITE_SECONDS}} if make_url(url).get_backend_name() == "sqlite" else {}
+        database = RDBStorage(_database(url).render_as_string(hide_password=False), engine_kwargs=options)
+        return OpenStudy(_study(database, name, directions), (), database)
+
+
+@contextmanager
+def in_use(url: str | None) -> Iterator[None]:
+    """Turn what a database says while it is in use into a :class:`StorageError`; with the journal nothing is changed."""
+    try:
+        yield
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        if url is None:
+            raise
+        advice = "every run is on disk, and the same command continues once the cause is gone"
+        raise StorageError(f"the study's storage {_shown(url)} cannot be used: {_said(error)}; {advice}") from error
 
 
 def journal_length(directory: Path) -> int:
@@ -114,7 +140,7 @@ def journal_length(directory: Path) -> int:
     return 0 if content is None else content.rfind(b"\n") + 1
 
 
-def read_journal(directory: Path, start: int = 0) -> list[dict[str, object]]:
+def read_journal(directory: Path, start: int = 0) -> list[dict[str, Any]]:
     """The changes from byte ``start`` (a :func:`journal_length`) on, as Optuna wrote them; a torn last line is left out.
 
     Raises:
@@ -128,28 +154,62 @@ def read_journal(directory: Path, start: int = 0) -> list[dict[str, object]]:
     return [_change(line, path, first + index) for index, line in enumerate(content[start:end].splitlines())]
 
 
+def torn(path: Path) -> int:
+    """Bytes of a torn last line of a journal; 0 if it is whole.
+
+    Raises:
+        CorruptFile: it is damaged elsewhere, which no interrupted write explains.
+        StorageError: it cannot be read.
+    """
+    content = durable.read(path, limit=_SIZE_LIMIT)
+    if not content:
+        return 0
+    lines = content.splitlines(keepends=True)
+    last = b"" if _whole(lines[-1]) else lines.pop()
+    for number, line in enumerate(lines, start=1):
+        _change(line, path, number)
+    return len(last)
+
+
 def mend(path: Path) -> list[str]:
     """Cut a torn last line off a journal; what was done, in words.
 
     Raises:
-        CorruptFile: it is damaged elsewhere, which no interrupted write explains; nothing is changed.
+        CorruptFile: as :func:`torn`; nothing is changed.
         StorageError: the disk refuses.
     """
-    content = durable.read(path, limit=_SIZE_LIMIT)
-    if not content:
-        return []
-    lines = content.splitlines(keepends=True)
-    kept = len(content)
-    if not _whole(lines[-1]):
-        kept -= len(lines.pop())
-    for number, line in enumerate(lines, start=1):
-        _change(line, path, number)
-    if kept == len(content):
+    last = torn(path)
+    if not last:
         return []
     with storage_errors("cut", path), open(path, "r+b") as file:
-        file.truncate(kept)
+        file.truncate(os.fstat(file.fileno()).st_size - last)
         os.fsync(file.fileno())
-    return [f"{path}: its last line was torn by an interruption; {len(content) - kept} bytes were cut off, nothing else was lost"]
+    return [f"{path}: its last line was torn by an interruption; {last} bytes were cut off, nothing else was lost"]
+
+
+class _Changes(BaseJournalBackend):
+    """The whole lines of a journal as they are now; nothing is locked or written."""
+
+    def __init__(self, directory: Path) -> None:
+        self._changes = read_journal(directory)
+
+    def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
+        return self._changes[log_number_from:]
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        raise AssertionError("nothing is written to what is only read")
+
+
+def read_trials(directory: Path) -> list[FrozenTrial]:
+    """The trials of the journal in a directory, without a lock; a torn last line is left out.
+
+    Raises:
+        CorruptFile, StorageError: it is damaged, or cannot be read.
+    """
+    optuna.logging.set_verbosity(logging.ERROR)
+    with _optuna_errors(directory / JOURNAL):
+        storage = JournalStorage(_Changes(directory))
+        return [trial for study in storage.get_all_studies() for trial in storage.get_all_trials(study._study_id, deepcopy=False)]
 
 
 def _whole(line: bytes) -> bool:
@@ -161,7 +221,7 @@ def _whole(line: bytes) -> bool:
         return False  # blocks of zeros, after a power cut
 
 
-def _change(line: bytes, path: Path, number: int) -> dict[str, object]:
+def _change(line: bytes, path: Path, number: int) -> dict[str, Any]:
     try:
         value = json.loads(line)
     except ValueError:
@@ -210,7 +270,23 @@ def _optuna_errors(where: object) -> Iterator[None]:
     except StorageError:
         raise
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError, OSError, ImportError) as error:
-        lines = [line.strip() for line in str(error.__cause__ or error).splitlines() if line.strip()]
-        raise StorageError(f"the study's storage {where} cannot be used: {lines[0] if lines else type(error).__name__}") from error
+        raise StorageError(f"the study's storage {where} cannot be used: {_said(error)}") from error
     except (ValueError, KeyError, AssertionError) as error:
         raise StorageError(f"the study's storage {where} is not as Optuna {optuna.__version__} writes it: {error}") from error
+
+
+def _said(error: Exception) -> str:
+    """The first line of what was said, by the driver if it was its."""
+    lines = [line.strip() for line in str(error.__cause__ or error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+def _database(url: str) -> URL:
+    """Of PostgreSQL, by the driver of the ``postgres`` extra unless another one is named (SQLAlchemy before 2.1 would take another)."""
+    made = make_url(url)
+    return made.set(drivername="postgresql+psycopg") if made.drivername == "postgresql" else made
+
+
+def _shown(url: str) -> str:
+    """Without its password."""
+    return make_url(url).render_as_string(hide_password=True)

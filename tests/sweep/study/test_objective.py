@@ -44,3 +44,9 @@ def test_environments_count_alike_whatever_their_scales() -> None:
     scores = {"hopper": [normalised(1750, 0, 3500), normalised(3500, 0, 3500)], "pendulum": [normalised(-675, -1200, -150)] * 2}
     assert Objective("mean").over_environments(scores) == pytest.approx((0.75 + 0.5) / 2)
     assert normalised(7000, 0, 3500) == 2.0  # never clipped
+
+
+def test_the_worse_of_two_scores_is_the_higher_one_only_where_scores_are_costs() -> None:
+    assert Objective("mean").worse_score(1, 2) == 1
+    assert Objective("mean", maximize=False).worse_score(1, 2) == 2
+    assert Objective("std", maximize=False).worse_score(1, 2) == 1, "a spread says nothing of which scores are good"

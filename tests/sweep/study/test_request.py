@@ -8,9 +8,11 @@ from spaces import stand_in_for_the_sweeper
 from ppo_sweep import envs
 from ppo_sweep.config import ConfigError
 from ppo_sweep.sweep import overrides
+from ppo_sweep.sweep.command_line import check
 from ppo_sweep.sweep.composition import Composer
 from ppo_sweep.sweep.overrides import Setting
 from ppo_sweep.sweep.study import request
+from ppo_sweep.sweep.study.options import seed_warnings
 from ppo_sweep.sweep.study.request import StudyRequest
 
 
@@ -80,3 +82,14 @@ def test_a_short_budget_turns_pruning_off_with_a_note() -> None:
     made = read("sweep=tpe", "recipe=strong", "env=hopper", "total_steps=100000")
     assert len(made.rungs) == 0
     assert any(note.startswith("nothing is pruned") for note in made.notes)
+
+
+def test_a_run_on_a_seed_that_studies_confirm_or_report_with_is_warned_about() -> None:
+    assert seed_warnings([0, 19, 999, 3000]) == []
+    [one] = seed_warnings([5, 1000])
+    assert one == "seed=1000 is one of those that studies confirm configurations with (1000 …): choose knobs on other seeds, 0 … 19"
+    confirm, report = seed_warnings([2005, 1999, 1001])
+    assert confirm.startswith("seed=1001 and 1 more are of those that studies confirm")
+    assert report.startswith("seed=2005 is one of those that studies report configurations with (2000 …)")
+    assert any("seed=2000 and 2 more are of those" in warning for warning in check(["-m", "seed=range(2000,2003)"]).warnings)
+    assert not any("studies" in warning for warning in check(["-m", "seed=0,1"]).warnings)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ppo_sweep.config import Config
-from ppo_sweep.sweep.study.rungs import Budget, Rung, audited, never_pruned, place
+from ppo_sweep.sweep.study.rungs import Budget, Rung, audited, never_pruned, place, with_scores
 
 
 def budget(total_steps: int = 1_000_000, horizon: int = 1000, **knobs: object) -> Budget:
@@ -112,3 +112,23 @@ def test_trial_0_is_never_pruned_and_no_audit() -> None:
 def test_a_rung_on_an_iteration_s_end_is_that_iteration(share: float) -> None:
     config = Config.from_dict({"total_steps": 2048 * 15})
     assert Rung(share, 0).iteration(config) == round(share * 15)
+
+
+def test_under_eval_scores_rungs_without_an_evaluation_are_left_out_and_said() -> None:
+    def made(every: int, score: str | None = None, own: str = "eval") -> tuple[list[int], str | None]:
+        budgets = [budget(score=own, eval={"every": every})]
+        rungs = with_scores(place(budgets, "median", None), budgets, score)
+        return [round(rung.steps / 1e6, 1) for rung in rungs], rungs.note
+
+    assert made(98) == ([0.2, 0.4, 0.6, 0.8], None), "the first rung is after iteration 98"
+    assert made(99) == (
+        [0.4, 0.6, 0.8],
+        f"there is no rung at {98 * 2048} environment steps: score=eval, and eval.every=99 makes no evaluation before it",
+    )
+    assert made(0) == (
+        [],
+        "nothing is pruned: score=eval, and eval.every=0 makes no evaluation before the last rung; eval.every=1 allows it at every one",
+    )
+    assert made(0, own="return_100")[1] is None
+    assert made(0, score="eval", own="return_100")[0] == []
+    assert made(0, score="auc")[1] is None

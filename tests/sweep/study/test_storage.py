@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,7 +12,7 @@ from optuna.trial import TrialState, create_trial
 
 from ppo_sweep.runs.errors import CorruptFile, StorageError
 from ppo_sweep.sweep.study import storage
-from ppo_sweep.sweep.study.storage import JOURNAL, journal_length, mend, open_study, read_journal, url_fault
+from ppo_sweep.sweep.study.storage import JOURNAL, in_use, journal_length, mend, open_study, read_journal, url_fault
 
 
 @pytest.fixture
@@ -126,29 +124,21 @@ def test_a_url_without_its_driver_or_of_no_database_is_named() -> None:
     assert url_fault("sqlite:///study.db") is None
     assert "is not the URL of a database" in str(url_fault("nosql://here"))
     assert "is not the URL of a database" in str(url_fault("://"))
-    if shutil.which("psql") is None and not _importable("psycopg2"):
-        assert str(url_fault("postgresql://user@host/optuna")) == "sweep.storage: its driver is missing: pip install psycopg2-binary"
 
 
-def _importable(name: str) -> bool:
-    return subprocess.run([sys.executable, "-c", f"import {name}"], capture_output=True, check=False).returncode == 0
+def test_a_missing_driver_of_postgresql_is_named_with_the_extra_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    assert str(url_fault("postgresql://user@host/optuna")) == (
+        "sweep.storage: its driver is missing; install it with pip install -e '.[postgres]'"
+    )
 
 
-@pytest.mark.slow
-def test_a_study_lives_in_postgresql_as_well(tmp_path: Path) -> None:
-    """Runs where a server is installed: one is started for the test."""
-    if shutil.which("initdb") is None or not _importable("psycopg2"):
-        pytest.skip("no PostgreSQL here")
-    data, port = tmp_path / "data", "54329"
-    subprocess.run(["initdb", "-D", data, "-A", "trust", "-U", "optuna"], check=True, capture_output=True)
-    options = f"-p {port} -k {tmp_path} -h 127.0.0.1"
-    subprocess.run(["pg_ctl", "-D", data, "-w", "-l", tmp_path / "log", "-o", options, "start"], check=True, capture_output=True)
-    try:
-        url = f"postgresql://optuna@127.0.0.1:{port}/postgres"
-        open_study(tmp_path, "test", ["maximize"], url).study.add_trial(create_trial(value=1.5))
-        assert [trial.value for trial in open_study(tmp_path, "test", ["maximize"], url).study.trials] == [1.5]
-    finally:
-        subprocess.run(["pg_ctl", "-D", data, "-m", "immediate", "stop"], check=True, capture_output=True)
+def test_a_database_that_goes_away_is_named_and_what_to_do(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    study = open_study(tmp_path, "test", ["maximize"], url).study
+    (tmp_path / "study.db").write_text("this is no database any more, and long enough to be read as one" * 100)
+    with pytest.raises(StorageError, match=r"study\.db cannot be used: .*the same command continues once the cause is gone"), in_use(url):
+        study.add_trial(create_trial(value=1.0))
 
 
 def test_nothing_of_optuna_s_is_shown_on_the_screen(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

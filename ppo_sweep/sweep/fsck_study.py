@@ -1,0 +1,134 @@
+"""An Optuna study under ``fsck``: is its journal whole, and do trials, their runs, ``trials.csv`` and ``best.yaml`` agree.
+
+A torn last line of the journal is cut off, as the next command would do. What a trial is worth stands in the journal and follows from its
+runs; where the two disagree, neither is changed. Trials in a database are not looked at.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ppo_sweep.runs import durable
+from ppo_sweep.runs.errors import CorruptFile, StorageError
+from ppo_sweep.runs.status import read_status
+from ppo_sweep.sweep.fsck_repairs import remove
+from ppo_sweep.sweep.fsck_run import RunFault
+from ppo_sweep.sweep.study.kept import IDENTITY, OWNER
+from ppo_sweep.sweep.study.progress import TABLE, read_table
+
+#: Written whole, under a temporary name first.
+_BEST = "best.yaml"
+
+_JOURNAL = "optuna.log"
+_LIMIT = 2**24
+
+_COPY = "restore it from a copy; without it the trials are lost, and their runs can only be read one by one"
+_ANEW = "the same command writes it anew"
+_RUN = "restore the run from a copy; what the journal says of the trial stays as it is"
+
+
+def check_study(study: Path, kept: Mapping[str, Any], *, in_use: bool) -> list[RunFault]:
+    """What is wrong with a study's own files, in the order in which it is to be repaired; only reads.
+
+    Args:
+        study: its directory.
+        kept: what ``study.json`` holds beside the runs.
+        in_use: a sweep is at work on it, so that what is being written is no damage.
+    """
+    faults = [] if in_use else list(_left_behind(study))
+    if (study / _JOURNAL).exists():
+        faults += _journal(study, kept, in_use=in_use)
+    elif IDENTITY in kept and OWNER not in kept and not in_use:
+        faults.append(RunFault(_JOURNAL, "is gone", _COPY))
+    return [*faults, *_best(study)]
+
+
+def _left_behind(study: Path) -> Iterator[RunFault]:
+    for name in (TABLE, _BEST):
+        temporary = study / f".{name}.tmp"
+        if os.path.lexists(temporary):
+            yield RunFault(temporary.name, "left behind by a study that was killed", "removed", partial(remove, temporary))
+    lock = study / f"{_JOURNAL}.lock"
+    if os.path.lexists(lock):
+        yield RunFault(lock.name, "left by a process that was killed while it wrote the journal", "removed", partial(remove, lock))
+
+
+def _journal(study: Path, kept: Mapping[str, Any], *, in_use: bool) -> Iterator[RunFault]:
+    from ppo_sweep.sweep.study import storage  # loads Optuna, which a grid need not wait for
+
+    path = study / _JOURNAL
+    try:
+        torn = storage.torn(path)
+        if torn and not in_use:
+            what = f"its last line is torn: {torn} bytes that an interrupted write left"
+            yield RunFault(_JOURNAL, what, "cut off; nothing else was lost", partial(storage.mend, path))
+        trials = storage.read_trials(study)
+    except CorruptFile as error:
+        yield RunFault(_JOURNAL, f"{error.field}: expected {error.expected}, found {error.found}", _COPY)
+        return
+    except StorageError as error:
+        yield RunFault(_JOURNAL, str(error), "once the cause is gone, run fsck again")
+        return
+    single = _single(kept)
+    for trial in trials:
+        if trial.state.name == "COMPLETE":
+            yield from _trial(study, trial.number, list(trial.user_attrs.get("scores", [])), single)
+    if not in_use:  # a row may be newer than what was read of the journal
+        yield from _table(study, {trial.number: (trial.state.name, trial.values) for trial in trials if trial.state.is_finished()})
+
+
+def _single(kept: Mapping[str, Any]) -> bool:
+    """Whether the scores of a trial are those of its runs: one environment, one objective, of the runs' own score."""
+    identity = kept.get(IDENTITY)
+    options = identity.get("options", {}) if isinstance(identity, dict) else {}
+    return not options.get("env") and all("." not in str(metric) for metric in options.get("metric", ["."]))
+
+
+def _trial(study: Path, number: int, scores: list[float], single: bool) -> Iterator[RunFault]:
+    """The runs of a complete trial have ended, with the scores that it has."""
+    name = f"trial={number:04d}"
+    runs = sorted(path.parent.relative_to(study) for path in (study / name).rglob("status.json")) if (study / name).is_dir() else []
+    if len(runs) < len(scores):
+        yield RunFault(name, f"is COMPLETE in the journal, and {len(scores) - len(runs)} of its runs are gone", _RUN)
+    for run in runs:
+        found = read_status(study / run)
+        if found.state not in ("done", "diverged"):
+            yield RunFault(run.as_posix(), f"its trial is COMPLETE in the journal, and the run is {found.state}", _RUN)
+        elif single and found.state == "done" and len(runs) == len(scores):
+            seed = int(run.name.removeprefix("seed="))
+            if seed < len(scores) and found.score != scores[seed]:
+                yield RunFault(run.as_posix(), f"its score is {found.score}, and its trial has {scores[seed]} in the journal", _RUN)
+
+
+def _table(study: Path, ended: Mapping[int, tuple[str, Any]]) -> Iterator[RunFault]:
+    """Rows that the journal contradicts; missing ones are only late."""
+    try:
+        rows = read_table(study)
+    except CorruptFile as error:
+        yield RunFault(TABLE, str(error.found), _ANEW)
+        return
+    except StorageError as error:
+        yield RunFault(TABLE, str(error), "once the cause is gone, run fsck again")
+        return
+    for row in rows:
+        state, values = ended.get(int(row["number"]), ("none", None))
+        value = repr(float(values[0])) if values else ""
+        if (row["state"], row["value"]) != (state, value):
+            what = f"trial {row['number']} is {row['state']} {row['value']}, and in the journal {state} {value}".rstrip()
+            yield RunFault(TABLE, what, _ANEW)
+
+
+def _best(study: Path) -> Iterator[RunFault]:
+    try:
+        content = durable.read(study / _BEST, limit=_LIMIT)
+        whole = content is None or isinstance(yaml.safe_load(content), dict)
+    except (StorageError, yaml.YAMLError, UnicodeDecodeError):
+        whole = False
+    if not whole:
+        yield RunFault(_BEST, "is no configuration that can be read", _ANEW)
