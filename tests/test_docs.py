@@ -12,8 +12,8 @@ from ppo_sweep.sweep.help import help_text, knob_tables
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def test_knob_page_is_current() -> None:
-    ended = subprocess.run([sys.executable, "scripts/knobs.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False)
+def test_generated_pages_are_current() -> None:
+    ended = subprocess.run([sys.executable, "scripts/pages.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
 
 

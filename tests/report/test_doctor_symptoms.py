@@ -95,8 +95,8 @@ def test_entropy_rising_needs_growth_beyond_the_start_a_bonus_and_a_positive_slo
 
 
 def test_action_saturation_is_about_mean_actions_not_sampled_ones() -> None:
-    assert found(made_run(mean_saturation=0.51)) == ["action_saturation"]
-    assert found(made_run(mean_saturation=0.5)) == []
+    assert found(made_run(mean_saturation=0.61)) == ["action_saturation"]
+    assert found(made_run(mean_saturation=0.6)) == []
     assert found(made_run(action_saturation=0.9)) == []
 
 
@@ -140,19 +140,19 @@ def test_few_spikes_hurt_where_the_return_falls_after_each_and_do_not_where_it_g
 
 
 def test_the_test_of_harm_errs_no_more_often_than_it_says() -> None:
-    """Under noise without any effect, p < 0.05 in about 5 % of cases: of 200, more than 20 would be 2.3 standard deviations off."""
+    """Under noise without any effect, p < 0.01 in about 1 % of cases: of 400, more than 10 would be 3 standard deviations off."""
     generator = np.random.default_rng(2)
     at = [30, 65, 100, 135, 165]
     wrong = 0
-    for _ in range(200):
+    for _ in range(400):
         returns = np.cumsum(generator.normal(2, 20, 200))
         wrong += update.kl_spike(spiking(at, 0.5, returns), STANDARD.changed(kl_spike_share=1.0)) is not None
-    assert wrong <= 20
+    assert wrong <= 10
 
 
 def test_a_kl_that_is_large_throughout_has_no_spikes_and_is_a_symptom_all_the_same() -> None:
-    assert found(made_run(kl=0.21)) == ["kl_spike"]
-    assert found(made_run(kl=0.19)) == []
+    assert found(made_run(kl=0.11)) == ["kl_spike"]
+    assert found(made_run(kl=0.09)) == []
 
 
 def test_max_kl_too_small_is_one_epoch_in_four_of_five_iterations() -> None:
@@ -174,8 +174,8 @@ def test_a_stop_of_the_policy_alone_is_not_judged_by_the_critics_epochs() -> Non
 
 
 def test_clip_fraction_is_judged_by_its_median_and_only_where_ratios_are_clipped() -> None:
-    assert found(made_run(clip_fraction=0.31)) == ["clip_fraction_high"]
-    assert found(made_run(clip_fraction=np.r_[np.full(49, 0.9), np.full(51, 0.29)])) == []
+    assert found(made_run(clip_fraction=0.51)) == ["clip_fraction_high"]
+    assert found(made_run(clip_fraction=np.r_[np.full(49, 0.9), np.full(51, 0.49)])) == []
     assert found(made_run(clip_fraction=0.9, config={"algo.surrogate": "none"})) == []
 
 
@@ -201,9 +201,9 @@ def test_a_kl_off_its_target_says_which_way_to_turn() -> None:
 
 
 def test_a_critic_that_explains_little_late_or_less_than_nothing_often_does_not_learn() -> None:
-    assert found(made_run(explained_variance=np.r_[np.full(80, 0.9), np.full(20, 0.19)])) == ["value_not_learning"]
+    assert found(made_run(explained_variance=np.r_[np.full(80, 0.9), np.full(20, 0.29)])) == ["value_not_learning"]
     assert found(made_run(explained_variance=np.r_[np.full(20, -0.1), np.full(80, 0.9)])) == ["value_not_learning"]
-    assert found(made_run(explained_variance=np.r_[np.full(19, -0.1), np.full(81, 0.21)])) == []
+    assert found(made_run(explained_variance=np.r_[np.full(19, -0.1), np.full(81, 0.31)])) == []
 
 
 def test_the_size_of_the_value_loss_is_no_symptom() -> None:
@@ -256,6 +256,11 @@ def test_lr_exhausted_needs_a_spent_rate_and_a_return_that_still_rises() -> None
     assert evidence is not None and evidence.value == pytest.approx(19 / 99)
     assert learning.lr_exhausted(made_run(return_100=rising, lr=half), STANDARD) is None
     assert learning.lr_exhausted(made_run(lr=spent), STANDARD) is None
+    noisy = np.linspace(-1000, -900, 100)  # 19 in the last fifth; a mean of 100 episodes with σ = 50 errs by 5
+    assert learning.lr_exhausted(made_run(return_100=noisy, lr=spent, episodes=np.arange(100.0, 200.0)), STANDARD) is None
+    assert (
+        learning.lr_exhausted(made_run(return_100=noisy, lr=spent, episodes=np.arange(100.0, 200.0), return_std=30.0), STANDARD) is not None
+    )
     levelled = np.r_[np.full(70, -1000.0), np.linspace(-1000, -200, 20), np.full(10, -200.0)]
     assert learning.lr_exhausted(made_run(return_100=levelled, lr=spent), STANDARD) is None
 
@@ -361,7 +366,7 @@ def test_every_symptom_of_the_protocol_has_one_rule_with_its_severity() -> None:
     )
     assert sorted(SYMPTOMS) == sorted(names.split())
     notes, severe = (
-        ("max_kl_no_effect", "too_few_episodes", "reward_clipped", "seeds_bimodal"),
+        ("max_kl_no_effect", "too_few_episodes", "reward_clipped", "seeds_bimodal", "lr_exhausted"),
         ("non_finite", "return_collapse", "entropy_collapse"),
     )
     for name in SYMPTOMS:

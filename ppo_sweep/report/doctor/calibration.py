@@ -1,22 +1,24 @@
-"""How often the doctor is right: precision and recall of every symptom on runs whose illness is known because it was planted."""
+"""How often the doctor is right: precision and recall of its symptoms on runs whose illness is known because it was planted."""
 
 from __future__ import annotations
 
 import csv
+import io
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from ppo_sweep.report.doctor.examination import of_group, of_run, records, seed_groups
-from ppo_sweep.report.doctor.rules import GROUP_RULES, RUN_RULES, SYMPTOMS
+from ppo_sweep.report.doctor.examination import of_run, records
+from ppo_sweep.report.doctor.rules import RUN_RULES
 from ppo_sweep.report.doctor.thresholds import STANDARD, Thresholds, limits
 from ppo_sweep.report.errors import ReportError
 from ppo_sweep.report.frame import Results, load
 
 _HEADER = ("run", "expected", "half")
-_OF_GROUPS = frozenset(rule.symptom for rule in GROUP_RULES)
-#: A healthy run may have these.
+_SYMPTOMS = tuple(rule.symptom for rule in RUN_RULES)
+#: No alarms: a healthy run may have them, and they are not judged.
 _NOTES = frozenset(rule.symptom for rule in RUN_RULES if rule.severity == "note")
 
 
@@ -33,11 +35,6 @@ class Label:
     allowed: frozenset[str] = frozenset()
 
     @property
-    def healthy(self) -> bool:
-        """Nothing is expected."""
-        return not self.expected
-
-    @property
     def named(self) -> frozenset[str]:
         """Symptoms that are no false alarm."""
         return self.allowed | {symptom for group in self.expected for symptom in group}
@@ -47,58 +44,19 @@ class Label:
 class LabelledPath:
     """One line of the list: a run or a study, what is expected of each of its runs, and the half it belongs to."""
 
-    path: str
+    path: Path
     label: Label
     half: str
 
 
-@dataclass
-class Tally:
-    """Of one symptom on one half."""
-
-    true: int = 0
-    missed: int = 0
-    false: int = 0
-
-    @property
-    def precision(self) -> str:
-        """True ones of those found, as a fraction, because both numbers are small."""
-        return _fraction(self.true, self.true + self.false)
-
-    @property
-    def recall(self) -> str:
-        """Those found of the true ones."""
-        return _fraction(self.true, self.true + self.missed)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Of one half.
-
-    Attributes:
-        half: its name.
-        runs, healthy: how many, and how many of them have nothing planted.
-        quiet: healthy ones with nothing above a note.
-        tallies: symptom → counts.
-        wrong: every miss and every false alarm, in words.
-    """
-
-    half: str
-    runs: int
-    healthy: int
-    quiet: int
-    tallies: Mapping[str, Tally]
-    wrong: tuple[str, ...] = field(default=())
-
-
-def read_labels(path: Path) -> list[LabelledPath]:
+def read_labels(path: Path, results: Path) -> list[LabelledPath]:
     """The labelled list, a CSV file ``run,expected,half``.
 
-    ``run`` is relative to the file, and may be a study. ``expected`` holds symptoms separated by spaces; ``a|b`` is
+    ``run`` is a run or a study below ``results``. ``expected`` holds symptoms separated by spaces; ``a|b`` is
     found with either; ``?a`` may be there or not; blank is a healthy run.
 
     Raises:
-        ReportError: it cannot be read, or a line names a symptom that there is none of.
+        ReportError: it cannot be read, or a line names a symptom that no run can have.
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
@@ -107,16 +65,16 @@ def read_labels(path: Path) -> list[LabelledPath]:
         raise ReportError(f"{path} cannot be read: {error}") from error
     if not lines or not set(_HEADER) <= lines[0].keys():
         raise ReportError(f"{path} is no labelled list: it needs a first line {','.join(_HEADER)} and at least one more")
-    return [LabelledPath(str(path.parent / line["run"]), _label(line["expected"] or "", path), line["half"]) for line in lines]
+    return [LabelledPath(results / line["run"], _label(line["expected"] or "", path), line["half"]) for line in lines]
 
 
 def _label(text: str, path: Path) -> Label:
     words = text.split()
     expected = tuple(tuple(word.split("|")) for word in words if not word.startswith("?"))
     label = Label(expected, frozenset(word[1:] for word in words if word.startswith("?")))
-    unknown = sorted(label.named - set(SYMPTOMS))
+    unknown = sorted(label.named - set(_SYMPTOMS))
     if unknown:
-        raise ReportError(f"{path}: there is no symptom {', '.join(unknown)}; there are {', '.join(SYMPTOMS)}")
+        raise ReportError(f"{path}: there is no symptom {', '.join(unknown)} of a run; there are {', '.join(_SYMPTOMS)}")
     return label
 
 
@@ -139,7 +97,7 @@ def halves(labelled: Sequence[LabelledPath]) -> list[Half]:
     for name in dict.fromkeys(item.half for item in labelled):
         items = [item for item in labelled if item.half == name]
         results = load(*(item.path for item in items))
-        places = [(Path(item.path).resolve(), item.label) for item in items]
+        places = [(item.path.resolve(), item.label) for item in items]
         labels = {
             str(run): next(label for place, label in places if Path(directory).is_relative_to(place))
             for run, directory in results.runs["path"].items()
@@ -148,54 +106,102 @@ def halves(labelled: Sequence[LabelledPath]) -> list[Half]:
     return found
 
 
-def judge(half: Half, thresholds: Thresholds = STANDARD) -> Outcome:
-    """Compare what the rules find with what is known."""
-    tallies = {symptom: Tally() for symptom in SYMPTOMS}
-    wrong: list[str] = []
-    quiet = 0
-    for record in records(half.results):
-        label = half.labels[record.name]
-        found = {finding.symptom for finding in of_run(record, thresholds)}
-        quiet += label.healthy and found <= _NOTES
-        _count(record.name, found, label, tallies, wrong, of_groups=False)
-    for group in seed_groups(half.results):
-        labels = [half.labels[run] for run in group.scores]
-        if labels:
-            found = {finding.symptom for finding in of_group(group, thresholds)}
-            _count(group.name, found, labels[0], tallies, wrong, of_groups=True)
-    healthy = sum(label.healthy for label in half.labels.values())
-    return Outcome(half.name, len(half.labels), healthy, quiet, tallies, tuple(wrong))
+@dataclass(frozen=True)
+class Judged:
+    """One run, what is known of it, and what was found in it, in the order of the rules."""
+
+    run: str
+    label: Label
+    found: tuple[str, ...]
+
+    @cached_property
+    def missed(self) -> tuple[tuple[str, ...], ...]:
+        """What was planted and not found."""
+        return tuple(symptoms for symptoms in self.label.expected if not set(symptoms) & set(self.found))
+
+    @cached_property
+    def false(self) -> tuple[str, ...]:
+        """What was found and is neither planted nor a consequence; notes are no alarms."""
+        return tuple(symptom for symptom in self.found if symptom not in self.label.named | _NOTES)
 
 
-def _count(name: str, found: set[str], label: Label, tallies: Mapping[str, Tally], wrong: list[str], *, of_groups: bool) -> None:
-    for expected in label.expected:
-        judged = [symptom for symptom in expected if (symptom in _OF_GROUPS) == of_groups]
-        for symptom in judged:
-            if symptom in found:
-                tallies[symptom].true += 1
-            elif found.isdisjoint(judged):
-                tallies[symptom].missed += 1
-                wrong.append(f"missed {symptom}: {name}")
-    for symptom in sorted(found - label.named):
-        tallies[symptom].false += 1
-        wrong.append(f"false {symptom}: {name}")
+def judge(half: Half, thresholds: Thresholds = STANDARD) -> list[Judged]:
+    """Compare what the rules find with what is known, in every run that has an iteration."""
+    return [
+        Judged(record.name, half.labels[record.name], tuple(finding.symptom for finding in of_run(record, thresholds)))
+        for record in records(half.results)
+        if len(record)
+    ]
 
 
-def described(outcomes: Iterable[Outcome]) -> str:
-    """A Markdown table of symptoms that were planted or found, a pair of columns per half, and what went wrong."""
-    outcomes = list(outcomes)
-    shown = [name for name in SYMPTOMS if any(_any(outcome.tallies[name]) for outcome in outcomes)]
-    header = " | ".join(f"{outcome.half}: precision | recall" for outcome in outcomes)
-    lines = [f"| symptom | {header} |", "|---|" + "---:|---:|" * len(outcomes)]
-    for name in shown:
-        tallies = [outcome.tallies[name] for outcome in outcomes]
-        lines.append(f"| `{name}` | " + " | ".join(f"{tally.precision} | {tally.recall}" for tally in tallies) + " |")
-    lines.append("")
-    for outcome in outcomes:
-        lines.append(f"{outcome.half}: {outcome.runs} runs; {outcome.quiet} of {outcome.healthy} healthy ones have nothing above a note.")
-        counts = Counter(outcome.wrong)
-        lines += [f"- {what}" + (f" ({times} times)" if times > 1 else "") for what, times in counts.items()]
+@dataclass(frozen=True)
+class Tally:
+    """Of one planted symptom, of several of which one is enough, or of one that was only found where it is not; all in runs."""
+
+    symptoms: tuple[str, ...]
+    planted: int
+    found: int
+    false: int
+
+    @property
+    def precision(self) -> str:
+        """Right ones of those found, as a fraction, because both numbers are small."""
+        return _fraction(self.found, self.found + self.false)
+
+    @property
+    def recall(self) -> str:
+        """Those found of the planted ones."""
+        return _fraction(self.found, self.planted)
+
+
+def tallies(judged: Sequence[Judged]) -> list[Tally]:
+    """What was planted, and what was a false alarm only, in the order of the rules."""
+    kinds = {symptoms for run in judged for symptoms in run.label.expected}
+    planted = {symptom for symptoms in kinds for symptom in symptoms}
+    kinds |= {(symptom,) for run in judged for symptom in run.false if symptom not in planted}
+    return [
+        Tally(
+            symptoms,
+            planted=sum(symptoms in run.label.expected for run in judged),
+            found=sum(symptoms in run.label.expected and symptoms not in run.missed for run in judged),
+            false=sum(not set(symptoms).isdisjoint(run.false) for run in judged),
+        )
+        for symptoms in sorted(kinds, key=lambda symptoms: _SYMPTOMS.index(symptoms[0]))
+    ]
+
+
+def described(half: str, judged: Sequence[Judged]) -> str:
+    """Markdown: a table of planted and found symptoms, how many healthy runs are called so, and every miss and false alarm."""
+    lines = ["| symptom | planted | found | false alarms | precision | recall |", "|---|---:|---:|---:|---:|---:|"]
+    for tally in tallies(judged):
+        name = " or ".join(f"`{symptom}`" for symptom in tally.symptoms)
+        lines.append(f"| {name} | {tally.planted} | {tally.found} | {tally.false} | {tally.precision} | {tally.recall} |")
+    healthy = [run for run in judged if not run.label.expected]
+    quiet = sum(set(run.found) <= _NOTES for run in healthy)
+    lines += ["", f"{half}: {len(judged)} runs; {quiet} of {len(healthy)} healthy ones have nothing above a note."]
+    lines += [f"- {what}" for run in judged for what in _wrong(run)]
+    notes = Counter(symptom for run in judged for symptom in run.found if symptom in _NOTES)
+    if notes:
+        lines.append("- notes, which are no alarms: " + ", ".join(f"`{symptom}` on {number} runs" for symptom, number in notes.items()))
     return "\n".join(lines) + "\n"
+
+
+def _wrong(run: Judged) -> Iterator[str]:
+    for symptoms in run.missed:
+        yield f"missed {' or '.join(f'`{symptom}`' for symptom in symptoms)}: {run.run}"
+    for symptom in run.false:
+        yield f"false `{symptom}`: {run.run}"
+
+
+def table(outcomes: Iterable[tuple[str, Sequence[Judged]]]) -> str:
+    """CSV, a line per run: ``half,run,planted,found``."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("half", "run", "planted", "found"))
+    for half, judged in outcomes:
+        for run in judged:
+            writer.writerow((half, run.run, " ".join("|".join(symptoms) for symptoms in run.label.expected), " ".join(run.found)))
+    return text.getvalue()
 
 
 def changed(settings: Iterable[str]) -> Thresholds:
@@ -215,10 +221,6 @@ def changed(settings: Iterable[str]) -> Thresholds:
         except ValueError:
             raise ReportError(f"{setting}: the value must be a number, for example {name}=0.3") from None
     return STANDARD.changed(**values)
-
-
-def _any(tally: Tally) -> bool:
-    return bool(tally.true or tally.missed or tally.false)
 
 
 def _fraction(part: int, whole: int) -> str:

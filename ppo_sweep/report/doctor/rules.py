@@ -44,9 +44,9 @@ class Rule(Generic[Seen]):
 
 
 _ARTICLE = "Zhang Hengrui 2020, the article on tuning PPO (zhihu p/207435700)"
-_SCHULMAN = "Schulman 2016, The Nuts and Bolts of Deep RL Experimentation"
-_DETAILS = "Huang et al. 2022, The 37 Implementation Details of PPO"
-_ENGSTROM = "Engstrom et al. 2020, Implementation Matters (arXiv 2005.12729)"
+_SCHULMAN = "Schulman 2016, The Nuts and Bolts of Deep RL Research (slides)"
+_DETAILS = "Huang et al. 2022, The 37 Implementation Details of Proximal Policy Optimization"
+_ENGSTROM = "Engstrom et al. 2020, Implementation Matters in Deep Policy Gradients (arXiv 2005.12729)"
 
 #: Of one run, most telling first.
 RUN_RULES: tuple[Rule[RunRecord], ...] = (
@@ -63,7 +63,8 @@ RUN_RULES: tuple[Rule[RunRecord], ...] = (
         meaning="The policy had learned, and lost most of it again.",
         knob="algo.max_kl",
         advice="Make updates smaller: set or lower algo.max_kl (0.02 is a start), or lower algo.lr, or let it fall (algo.lr_end=0).",
-        source=f"{_ARTICLE}: the return that falls at iteration 100 and never recovers; {_SCHULMAN}",
+        source=f"{_ARTICLE}: the return that falls at iteration 100 and never recovers; {_SCHULMAN}: a KL spike, then a drastic loss "
+        "of performance",
     ),
     Rule(
         "entropy_collapse", "severe", policy.entropy_collapse,
@@ -71,13 +72,14 @@ RUN_RULES: tuple[Rule[RunRecord], ...] = (
         knob="algo.ent_coef",
         advice="Raise algo.ent_coef (0.001 to 0.01), or slow the policy down with a lower algo.lr or algo.max_kl. A negative entropy by "
         "itself is harmless: it is a density's.",
-        source=f"{_ARTICLE}; {_SCHULMAN}: a premature drop in policy entropy",
+        source=f"{_ARTICLE}: entropy that changes too fast, because the actor does; {_SCHULMAN}: a premature drop in policy entropy",
     ),
     Rule(
         "entropy_rising", "warning", policy.entropy_rising,
         meaning="The entropy bonus outweighs what the return says about σ: the policy becomes more random instead of better.",
         knob="algo.ent_coef",
-        advice="Lower algo.ent_coef, to 0 if need be: small or bounded rewards (dm_control) weigh less against it than MuJoCo's.",
+        advice="Lower algo.ent_coef, to 0 if need be. How much bonus a task bears differs: dm_control's cheetah, whose reward has no "
+        "control cost, bears less than HalfCheetah.",
         source=f"{_ARTICLE}: dm_control cheetah-run, cured by an entropy coefficient of 0",
     ),
     Rule(
@@ -85,7 +87,7 @@ RUN_RULES: tuple[Rule[RunRecord], ...] = (
         meaning="Updates change the policy too far, some or all of them: the data then says little about the new policy.",
         knob="algo.max_kl",
         advice="Set or lower algo.max_kl (0.02 is a start), or lower algo.lr or algo.epochs: clipping the ratio does not bound the KL.",
-        source=f"{_ARTICLE}; {_ENGSTROM}; {_SCHULMAN}: KL spikes",
+        source=f"{_ARTICLE}, and {_ENGSTROM} which it quotes: clipping does not bound the KL; {_SCHULMAN}: KL spikes",
     ),
     Rule(
         "max_kl_too_small", "warning", update.max_kl_too_small,
@@ -108,7 +110,7 @@ RUN_RULES: tuple[Rule[RunRecord], ...] = (
         meaning="Most samples are clipped and no longer pull: later epochs only push a few outliers further.",
         knob="algo.lr",
         advice="Lower algo.lr or algo.epochs, set algo.max_kl, or raise algo.minibatch_size; raise algo.clip_eps only if the KL is small.",
-        source=f"{_DETAILS}: debug variables",
+        source=f"{_DETAILS}: debug variables; ours",
     ),
     Rule(
         "action_saturation", "warning", policy.action_saturation,
@@ -133,18 +135,18 @@ RUN_RULES: tuple[Rule[RunRecord], ...] = (
         source="Schulman et al. 2017, Proximal Policy Optimization Algorithms, §4",
     ),
     Rule(
-        "lr_exhausted", "warning", learning.lr_exhausted,
-        meaning="The learning rate has run out while the return was still rising: the budget ended the learning, not the task.",
-        knob="total_steps",
-        advice="Raise total_steps, or keep more of the rate at the end (algo.lr_end=0.3).",
-        source=f"{_DETAILS}: learning rate annealing; ours",
-    ),
-    Rule(
         "timeouts_terminal", "warning", learning.timeouts_terminal,
         meaning="Nearly every episode ends at the time limit, and the critic is told that nothing would have followed.",
         knob="env.bootstrap_timeouts",
         advice="Set env.bootstrap_timeouts=true, unless a published result is to be reproduced.",
         source="Pardo et al. 2018, Time Limits in Reinforcement Learning (arXiv 1712.00378)",
+    ),
+    Rule(
+        "lr_exhausted", "note", learning.lr_exhausted,
+        meaning="The learning rate has run out while the return was still rising: the budget ended the learning, not the task.",
+        knob="total_steps",
+        advice="Raise total_steps, or keep more of the rate at the end (algo.lr_end=0.3).",
+        source=f"{_DETAILS}: learning rate annealing; ours",
     ),
     Rule(
         "max_kl_no_effect", "note", update.max_kl_no_effect,

@@ -9,7 +9,7 @@ from ppo_sweep.report.doctor.examination import Diagnosis, Finding, by_symptom
 
 _WIDTH = 120
 #: Runs of one symptom that are shown with their evidence; the others are counted.
-_SHOWN = 6
+_SHOWN = 3
 
 
 def described(diagnosis: Diagnosis) -> str:

@@ -78,19 +78,16 @@ def value_not_learning(record: RunRecord, limits: Thresholds) -> Evidence | None
 
 def return_collapse(record: RunRecord, limits: Thresholds) -> Evidence | None:
     """Most of what was learned is lost again, and not for a moment."""
-    returns, episodes = record.column("return_100"), record.column("episodes")
-    usable = np.isfinite(returns) & (episodes >= limits.collapse_episodes)
-    if usable.sum() < limits.min_iterations:
+    gain = _gain(record, limits)
+    if gain is None:
         return None
-    # Without a measured random policy, the first such mean stands for it.
-    floor = record.random if record.random is not None else float(returns[usable][0])
-    best = int(np.flatnonzero(usable)[np.argmax(returns[usable])])
-    gained = float(returns[best]) - floor
-    noise = median(record.column("return_std")) / math.sqrt(min(100.0, float(episodes[best])))
-    if not gained > max(limits.collapse_learned * record.scale, 0.0 if math.isnan(noise) else limits.collapse_gain * noise):
+    best, gained, error = gain
+    if gained <= max(limits.collapse_learned * record.scale, limits.gain_errors * error):
         return None
+    returns = record.column("return_100")
+    floor = float(returns[best]) - gained
     level = floor + limits.collapse_depth * gained
-    lost = usable & (returns < level) & (np.arange(len(record)) > best)
+    lost = (returns < level) & (np.arange(len(record)) > best)
     steps = np.diff(record.env_steps, prepend=0.0)
     share = float(steps[lost].sum()) / record.budget
     if share < limits.collapse_share:
@@ -107,6 +104,19 @@ def return_collapse(record: RunRecord, limits: Thresholds) -> Evidence | None:
     )
 
 
+def _gain(record: RunRecord, limits: Thresholds) -> tuple[int, float, float] | None:
+    """Row of the best ``return_100``, how far it lies above the random policy, and its standard error; None where there is no best."""
+    returns, episodes = record.column("return_100"), record.column("episodes")
+    usable = np.isfinite(returns) & (episodes >= limits.gain_episodes)
+    if usable.sum() < limits.min_iterations:
+        return None
+    best = int(np.flatnonzero(usable)[np.argmax(returns[usable])])
+    # Without a measured random policy, the first such mean stands for it.
+    floor = record.random if record.random is not None else float(returns[usable][0])
+    error = median(record.column("return_std")) / math.sqrt(min(100.0, float(episodes[best])))
+    return best, float(returns[best]) - floor, 0.0 if math.isnan(error) else error
+
+
 def lr_exhausted(record: RunRecord, limits: Thresholds) -> Evidence | None:
     """The learning rate is spent while the return still rises."""
     lr, returns = record.column("lr"), record.column("return_100")
@@ -114,12 +124,15 @@ def lr_exhausted(record: RunRecord, limits: Thresholds) -> Evidence | None:
     window = returns[late]
     if len(window) < limits.min_late or len(record) < limits.min_iterations or not np.isfinite([*window, lr[0], lr[-1]]).all():
         return None
-    floor = record.random if record.random is not None else float(returns[np.isfinite(returns)][0])
-    gained = float(np.nanmax(returns)) - floor
+    gain = _gain(record, limits)
+    if gain is None:
+        return None
+    _, gained, error = gain
     rise = slope(window) * (len(window) - 1)
     # return_100 lags: it may rise in the window although it has levelled off by its end.
     levelled = slope(window[len(window) // 2 :]) < slope(window) / 2
-    if lr[-1] >= limits.lr_left * lr[0] or gained <= 0 or rise <= limits.late_rise * gained or levelled:
+    risen = gained > 0 and rise > max(limits.late_rise * gained, limits.gain_errors * error)
+    if lr[-1] >= limits.lr_left * lr[0] or not risen or levelled:
         return None
     return Evidence(
         iterations=extent(record, late),
