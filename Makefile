@@ -9,6 +9,13 @@ STAMP := $(VENV)/.installed
 STUDY ?= $(error say which study: make $(firstword $(MAKECMDGOALS)) STUDY=results/NAME)
 RUN   ?= $(error say which run: make $(firstword $(MAKECMDGOALS)) RUN=results/STUDY/NAME/seed=0)
 
+# The pictures of README and docs. A quick try that leaves both alone:
+#   make gallery RESULTS=/tmp/try PICTURES=/tmp/try OVERRIDES=total_steps=8192 STEPS=8192
+RESULTS   ?= results
+PICTURES  ?= docs
+OVERRIDES ?=
+STEPS     ?= 300000
+
 # Versions of Hydra and Optuna beside the pinned ones that must work, and the tests that can tell.
 MATRIX        := oldest newest
 MATRIX_oldest := 'hydra-core==1.3.8' 'optuna==4.9.*'
@@ -17,7 +24,7 @@ MATRIX_TESTS  := tests/conf $(addprefix tests/sweep/test_,bad_input.py command_l
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lint types tests test-slow test-matrix docs format bench status fsck report doctor eval watch clean
+.PHONY: help install demo test lint types tests test-slow test-matrix docs format bench status fsck report doctor doctor-runs article gallery eval watch clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,8 +80,7 @@ test-matrix: $(MATRIX:%=.venv-matrix/%/.installed)  ## config and command line u
 	@touch $@
 
 docs: $(STAMP)  ## write the pages that are made from the code (docs/knobs.md, docs/doctor.md)
-	$(BIN)/python scripts/knobs.py
-	$(BIN)/python scripts/doctor_page.py
+	$(BIN)/python scripts/pages.py
 
 format: $(STAMP)  ## format the code and mend what ruff can mend
 	$(BIN)/ruff format .
@@ -94,6 +100,28 @@ report: $(STAMP)  ## figures, tables and a page: make report STUDY=results/hoppe
 
 doctor: $(STAMP)  ## what ails the runs of a study: make doctor STUDY=results/hopper
 	$(BIN)/python scripts/doctor.py '$(STUDY)'
+
+# A planted illness may end in divergence, which is exit code 3 and a result here.
+doctor-runs: $(STAMP)  ## train the runs with planted illness (27 M steps) and say how often the doctor is right
+	for study in $(basename $(notdir $(wildcard conf/experiment/doctor_*.yaml))); do \
+		$(BIN)/python train.py -m experiment=$$study || test $$? -eq 3 || exit; \
+	done
+	$(BIN)/python scripts/calibrate_doctor.py
+
+IN_RESULTS = $(if $(filter-out results,$(RESULTS)),results='$(RESULTS)')
+FILMED     = env=hopper,recipe=standard,total_steps=$(STEPS)/seed=2
+
+# Exit code 3: some run diverged, which is a result and stands in the report.
+article: $(STAMP)  ## the article's figure, docs/article.png: 45 runs of 1 M steps (hours; continues where it was stopped), and their report
+	$(BIN)/python train.py -m experiment=article $(IN_RESULTS) $(OVERRIDES) || test $$? -eq 3
+	$(BIN)/python scripts/report.py '$(RESULTS)/article'
+	cp '$(RESULTS)/article/report/figures/learning_curves.png' '$(PICTURES)/article.png'
+
+gallery: article  ## all pictures of README and docs, from real runs: the article's and one of Hopper
+	$(BIN)/python scripts/report.py '$(RESULTS)/article/*env=hopper*' --out '$(RESULTS)/article/report/hopper'
+	cp '$(RESULTS)/article/report/hopper/figures/diagnostics.png' '$(PICTURES)/diagnostics.png'
+	$(BIN)/python train.py env=hopper recipe=standard seed=2 total_steps=$(STEPS) study=gallery $(IN_RESULTS)
+	$(BIN)/python scripts/watch.py '$(RESULTS)/gallery/$(FILMED)' --out '$(PICTURES)/hopper.png'
 
 eval: $(STAMP)  ## returns of a trained policy: make eval RUN=results/STUDY/NAME/seed=0
 	$(BIN)/python scripts/eval.py '$(RUN)' --episodes 100

@@ -3,9 +3,10 @@
 frame         any results tree, also one still running → ``Results``: tidy frames, configurations, notes
 groups        runs that differ in their seed only; the group that the others are compared with
 scores        what each group is worth, and what separates it from the reference
+normalised    the same across environments: normalised scores, probability of improvement over the reference
 curves        a group's runs on a common grid: mean, band, where they end
 statistics    intervals, differences, Holm's correction
-environments  across environments: normalised scores, IQM, profiles, probability of improvement, ranks
+environments  the statistics of that: IQM, profiles, probability of improvement, ranks
 survival      steps to a threshold, censored
 tables        ``tables/{scores,differences,runs}.{csv,md,tex}``
 figures       one module per figure

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ppo_sweep.report import knobs
+from ppo_sweep.report import knobs, random_scores
 from ppo_sweep.report.configurations import asked, configuration, default_choices, seed_kind, typed
 from ppo_sweep.report.csv_files import read_tables
 from ppo_sweep.report.errors import ReportError
@@ -44,10 +44,11 @@ class Results:
 
             - ``path`` (absolute, str), ``study`` (name of its directory), ``env`` (short name of the choice if
               known, else the id), ``env_id``, ``seed``, ``group`` (label of the swept knobs only: ``max_kl=0.02``);
-            - ``state`` (as ``runs.status`` reads it), ``score`` (as in ``status.json``; blank where there is none),
+            - ``state`` (as ``runs.status`` reads it), ``final_score`` (as in ``status.json``; blank where there is none),
               ``reason`` (why there is no score, or what a failed run died of), ``iteration``, ``env_steps`` (reached),
               ``total_steps`` (its budget in whole iterations), ``kind`` (what is scored: ``return_100`` …);
-            - ``random``, ``reference`` (``env.score_random``, ``env.score_reference``; blank if not set);
+            - ``random``, ``reference`` (``env.score_random``, ``env.score_reference``; where the first is not set, as kept
+              in ``study.json`` or measured, if anything here needs it; else blank);
             - ``counted``: what the run counts as in means (PROTOCOL §2): the score of a run that is done; of a
               diverged one the lower of its last finite score and the random policy's; blank for all others;
             - one column per swept knob, by its full key.
@@ -67,6 +68,10 @@ class Results:
     root: Path = Path()
     #: Run id → full key → value of what was typed.
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    #: Random scores that were measured for these runs and are not in ``study.json`` yet.
+    measured: random_scores.Measured = field(default_factory=dict)
+    #: Label of a group → its name in figures and tables, where the label would not say what it is: of trials.
+    named: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def rows(self) -> Mapping[str, pd.DataFrame]:
@@ -94,6 +99,8 @@ class Results:
             self.notes,
             self.root,
             {run: words for run, words in self.overrides.items() if run in wanted},
+            self.measured,
+            self.named,
         )
 
 
@@ -126,8 +133,9 @@ def load(*paths: str | Path) -> Results:
     for key in swept:  # pandas would turn the null of a column of numbers into NaN
         runs[key] = pd.Series([rows[run][key] for run in rows], index=runs.index, dtype=object)
     _reach(runs, metrics)
-    runs["counted"] = _counted(runs, metrics, notes)
-    return Results(runs, metrics, swept, configs, tuple(notes), root, overrides)
+    measured, unknown = random_scores.complete(runs, {run: place.study for run, place in ids.items()}, configs)
+    runs["counted"] = _counted(runs, metrics, unknown, notes)
+    return Results(runs, metrics, swept, configs, tuple(notes), root, overrides, measured)
 
 
 def episodes(results: Results, run: str) -> pd.DataFrame:
@@ -167,7 +175,7 @@ def _row(place: Place, request: Asked, status: Status, swept: Sequence[str], def
         "seed": int(seed) if isinstance(seed, int) else -1,
         "group": knobs.label(setting),
         "state": state,
-        "score": math.nan if status.score is None else status.score,
+        "final_score": math.nan if status.score is None else status.score,
         "reason": status.reason or _last_line(status.error) or "",
         "iteration": status.iteration,
         "env_steps": status.env_steps,
@@ -238,35 +246,37 @@ def _reach(runs: pd.DataFrame, metrics: pd.DataFrame) -> None:
     runs["total_steps"] = np.where(runs["total_steps"] > 0, runs["total_steps"], runs["env_steps"]).astype(int)
 
 
-def _counted(runs: pd.DataFrame, metrics: pd.DataFrame, notes: list[str]) -> pd.Series:
-    """See ``Results.runs``."""
-    counted = runs["score"].where(runs["state"] == "done")
+def _counted(runs: pd.DataFrame, metrics: pd.DataFrame, unknown: Mapping[str, str], notes: list[str]) -> pd.Series:
+    """See ``Results.runs``.
+
+    Args:
+        unknown: run → why the random policy's score is not known.
+    """
+    counted = runs["final_score"].where(runs["state"] == "done")
     for run in runs.index[runs["state"] == "diverged"]:
-        counted[run] = _diverged(runs.loc[run], metrics[metrics["run"] == run], notes)
+        counted[run] = _diverged(runs.loc[run], metrics[metrics["run"] == run], unknown.get(run, ""), notes)
     missing = Counter(runs.loc[(runs["state"] == "done") & counted.isna(), "reason"])
     for reason, count in missing.items():
         notes.append(f"{count} finished run{'s have' if count > 1 else ' has'} no score: {reason or 'not said why'}")
     return counted
 
 
-def _diverged(run: pd.Series, rows: pd.DataFrame, notes: list[str]) -> float:
+def _diverged(run: pd.Series, rows: pd.DataFrame, why: str, notes: list[str]) -> float:
     """The lower of its last finite score and the random policy's (PROTOCOL §2)."""
-    if run["kind"] in _COLUMN_SCORES and math.isfinite(run["random"]):
-        finite = rows[run["kind"]].dropna()
-        return min(float(finite.iloc[-1]), float(run["random"])) if len(finite) else float(run["random"])
-    # What has to be computed or measured needs the environment, and with it torch.
-    from ppo_sweep.runs.score import random_score, score
+    directory, known = Path(run["path"]), [float(run["random"])]
+    if run["kind"] in _COLUMN_SCORES:
+        known += list(rows[run["kind"]].dropna().iloc[-1:])
+    else:
+        # What has to be computed from more files is behind this import, and torch with it.
+        from ppo_sweep.runs.score import score
 
-    directory, why = Path(run["path"]), ""
-    known: list[float] = [float(run["random"])] if math.isfinite(run["random"]) else []
-    try:
-        config = stored_config.read_config(directory)
-        last, _ = score(config, directory)
-        known += [] if last is None else [last]
-        known += [] if math.isfinite(run["random"]) else [random_score(config.env)]
-    except Exception as error:  # an environment that is not installed here, a damaged file: whatever keeps it from being measured
-        why = " ".join(str(error).split())[:120]
+        try:
+            last, _ = score(stored_config.read_config(directory), directory)
+            known += [] if last is None else [last]
+        except Exception as error:  # a damaged file, or an environment that is not installed here
+            why = " ".join(str(error).split())[:120]
+    counted = min((value for value in known if math.isfinite(value)), default=math.nan)
     if why:
-        counts = f"counts as {min(known):g}" if known else "is in no mean"
-        notes.append(f"{directory}: diverged, and the random policy's or its own last score is not known ({why}); it {counts}")
-    return min(known, default=math.nan)
+        words = f"counts as {counted:g}" if math.isfinite(counted) else "is in no mean"
+        notes.append(f"{directory}: diverged, and the random policy's or its own last score is not known ({why}); it {words}")
+    return counted

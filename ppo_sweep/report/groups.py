@@ -103,24 +103,59 @@ def references(results: Results) -> dict[str, Reference]:
     return found
 
 
+def compared_with(against: Mapping[str, Reference], named: Mapping[str, str] | None = None) -> str:
+    """The references in words, with their environments where they differ: ``max_kl=0.03 (the default configuration)``."""
+    said = {env: f"{(named or {}).get(item.label, item.label)} ({item.why})" for env, item in against.items()}
+    if len(set(said.values())) == 1:
+        return next(iter(said.values()))
+    return "; ".join(f"{env}: {words}" for env, words in said.items())
+
+
 def names(results: Results) -> dict[str, str]:
     """Label → name for figures: of many swept knobs only those in which a group differs from the reference.
 
-    Where environments have different references, from the commonest value of each knob.
+    Where environments have different references, from the commonest value of each knob (:func:`left_out` says from which).
     """
-    plain = {label: label for label in results.group_labels}
-    swept = [key for key in results.swept if key != knobs.SEEDS]
-    if len(swept) < _LONG or len(plain) < 2:
+    plain = {label: results.named.get(label, label) for label in results.group_labels}
+    base = _base(results)
+    if base is None:
         return plain
-    first = results.runs.drop_duplicates("group").set_index("group")
-    common = {reference.label for reference in references(results).values()}
-    base = first.loc[common.pop()] if len(common) == 1 else first[list(results.swept)].map(shortest).mode().iloc[0]
     short = knobs.short_names(results.swept)
     named = {}
-    for label, row in first.iterrows():
+    for label, row in _settings(results).iterrows():
         parts = [f"{short[key]}={knobs.shown(row[key])}" for key in results.swept if shortest(row[key]) != shortest(base[key])]
         named[str(label)] = ", ".join(parts) or "reference"
     return named if len(set(named.values())) == len(named) else plain
+
+
+def left_out(results: Results) -> str:
+    """The values that :func:`names` leaves out, as a label; empty where names are labels."""
+    base = _base(results)
+    if base is None or all(name == label for label, name in names(results).items()):
+        return ""
+    return knobs.label({key: base[key] for key in results.swept if key != knobs.SEEDS})
+
+
+def _base(results: Results) -> pd.Series | None:
+    """Value of each swept knob that names leave out; None where they leave out nothing."""
+    swept = [key for key in results.swept if key != knobs.SEEDS]
+    first = _settings(results)
+    if results.named or len(swept) < _LONG or len(first) < 2:
+        return None
+    common = {reference.label for reference in references(results).values()}
+    if len(common) == 1:
+        return first.loc[common.pop()]
+    return pd.Series({key: _commonest(first[key]) for key in results.swept})
+
+
+def _commonest(values: pd.Series) -> Any:
+    texts = values.map(shortest)
+    return values[texts == texts.mode().iloc[0]].iloc[0]
+
+
+def _settings(results: Results) -> pd.DataFrame:
+    """Label → swept knobs, in command order."""
+    return results.runs.drop_duplicates("group").set_index("group")[list(results.swept)]
 
 
 def _is_default(results: Results, run: str) -> bool:

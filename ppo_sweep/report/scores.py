@@ -14,6 +14,8 @@ from ppo_sweep.report import environments, knobs
 from ppo_sweep.report.csv_files import read_tables
 from ppo_sweep.report.frame import Results
 from ppo_sweep.report.groups import UNFINISHED, Group, Reference, groups, references
+from ppo_sweep.report.normalised import normalised_scores
+from ppo_sweep.report.numbers import alike, minus, number
 from ppo_sweep.report.statistics import ENOUGH, SMALLEST, holm, holm_levels, mean_interval, paired, smallest_rank_p, welch
 from ppo_sweep.runs.tables import EVAL_COLUMNS
 
@@ -54,21 +56,6 @@ def _table(rows: Sequence[Mapping[str, object]], swept: Sequence[str], columns: 
     for key in swept:
         table[key] = pd.Series([row[key] for row in rows], dtype=object)
     return table
-
-
-def normalised_scores(results: Results) -> dict[str, environments.Scores]:
-    """Label → environment → normalised scores; only settings that have a score in every environment that anybody has one in.
-
-    Environments without ``env.score_random`` or ``env.score_reference`` have no normalised score and are left out.
-    """
-    by_label: dict[str, dict[str, np.ndarray]] = {}
-    for group in groups(results):
-        bounds = group.runs[["random", "reference"]].iloc[0]
-        values = environments.normalised(group.scores.to_numpy(), bounds["random"], bounds["reference"])
-        if len(values) and np.isfinite(values).all():
-            by_label.setdefault(group.label, {})[group.env] = values
-    everywhere = {env for scored in by_label.values() for env in scored}
-    return {label: scored for label, scored in by_label.items() if scored.keys() == everywhere}
 
 
 def last_evaluations(results: Results) -> dict[str, float]:
@@ -235,8 +222,8 @@ def _highest(rows: pd.DataFrame, against: Reference | None) -> pd.Series:
 
 def _sentence(env: str, top: pd.Series, judged: str, against: Reference | None, settings: int, named: Mapping[str, str]) -> str:
     label = str(top["group"])
-    spread = "" if math.isnan(top["std"]) else f" ± {number(top['std'])}"
-    runs = f"mean {number(top['mean'])}{spread} over {int(top['n'])} seed{'s' if top['n'] > 1 else ''}"
+    spread = "" if math.isnan(top["std"]) else f" ± {alike(top['mean'], top['std'])[1]}"
+    runs = f"mean {minus(number(top['mean']))}{spread} over {int(top['n'])} seed{'s' if top['n'] > 1 else ''}"
     if settings == 1 or against is None:
         return f"{env}: {runs}."
     begin = f"{env}: {named.get(label, label)} has the highest mean of {settings} settings ({runs})"
@@ -259,7 +246,7 @@ def cautions(results: Results) -> list[str]:
         said.append(f"Fewer than {ENOUGH} seeds: intervals (Student t) are only indicative.")
     if any(0 < size < SMALLEST for size in sizes):
         said.append(f"Fewer than {SMALLEST} seeds: no interval and no comparison.")
-    if references(results) and sizes and max(sizes) > 1 and smallest_rank_p(max(sizes), max(sizes)) >= 0.1:
+    if references(results) and sizes and max(sizes) >= SMALLEST and smallest_rank_p(max(sizes), max(sizes)) >= 0.1:
         said.append(f"{max(sizes)} against {max(sizes)}: no rank test can reach p < 0.1.")
     diverged = sum(group.diverged for group in found)
     if diverged:
@@ -274,11 +261,3 @@ def cautions(results: Results) -> list[str]:
     if waiting:
         said.append(f"{waiting} of {len(results.runs)} runs are not finished: they are in the curves as far as they go, and in no score.")
     return said
-
-
-def number(value: float) -> str:
-    """A score as text: three or four digits that matter, no exponent below a million."""
-    if not math.isfinite(value):
-        return ""
-    size = abs(value)
-    return f"{value:.0f}" if size >= 1000 else f"{value:.1f}" if size >= 100 else f"{value:.2f}" if size >= 1 else f"{value:.3f}"

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.legend_handler import HandlerTuple
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 #: Width of a figure in inches: the text width of a paper, so that its fonts are printed as large as they are set.
 WIDTH = 7.0
@@ -109,11 +109,21 @@ def log_axis(ax: Axes) -> None:
         return
     ax.set_yscale("log", nonpositive="mask")
     low, high = ax.get_ylim()
-    decades = math.log10(high / low) if 0 < low < high else 1.0
-    subs = (1.0, 2.0, 5.0) if decades < 1 else (1.0, 3.0) if decades < 2.3 else (1.0,)
-    ax.yaxis.set_major_locator(LogLocator(subs=subs, numticks=5))
+    if 0 < low < high:
+        ax.yaxis.set_major_locator(FixedLocator(log_ticks(low, high)))
     ax.yaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_major_formatter(FuncFormatter(_plain))
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Three to five round numbers inside a logarithmic axis: powers of ten if there are enough, else 1-3, 1-2-5, or even steps."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for heads in ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)):
+        ticks = [tick for power in powers for head in heads if low <= (tick := head * 10.0**power) <= high]
+        if len(ticks) >= 3:
+            return ticks[:: math.ceil(len(ticks) / 5)]
+    steps = MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+    return [float(tick) for tick in steps if low <= tick <= high][:5]
 
 
 def _plain(value: float, place: int) -> str:

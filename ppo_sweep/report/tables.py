@@ -12,13 +12,14 @@ import pandas as pd
 
 from ppo_sweep.report import scores as scoring
 from ppo_sweep.report.frame import Results
-from ppo_sweep.report.groups import references
+from ppo_sweep.report.groups import compared_with, names, references
 from ppo_sweep.report.knobs import short_names, shown
+from ppo_sweep.report.numbers import number
 from ppo_sweep.runs import durable
 from ppo_sweep.runs.errors import storage_errors
 from ppo_sweep.runs.naming import shortest
 
-RUN_COLUMNS = ("run", "env", "seed", "state", "iteration", "env_steps", "total_steps", "score", "counted", "reason")
+RUN_COLUMNS = ("run", "env", "seed", "state", "iteration", "env_steps", "total_steps", "final_score", "counted", "reason")
 
 _TEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -54,10 +55,10 @@ def captions(results: Results) -> dict[str, str]:
         )
     compared = "No second setting to compare with."
     if against:
-        base = "; ".join(dict.fromkeys(f"{item.label}, {item.why}" for item in against.values()))
+        named = names(results)
         compared = (
-            f"Difference of each setting from the reference of its environment ({base}): Welch's 95 % interval and p, "
-            "both adjusted by Holm over all rows, and the difference paired by seed beside it. "
+            f"Difference of each setting from the reference of its environment, {compared_with(against, named)}: "
+            "Welch's 95 % interval and p, both adjusted by Holm over all rows, and the difference paired by seed beside it. "
             "A setting is called better or worse only where the adjusted interval excludes 0."
         )
     return {"scores": scored, "differences": compared, "runs": "Every run, with its own score and what it counts as in means."}
@@ -147,7 +148,7 @@ def _shown(column: str, item: Any) -> str:
     if column in ("p", "p_holm"):
         return "< 0.001" if item < 0.001 else f"{item:.3f}"
     if isinstance(item, float) and column in _SCORES:
-        return scoring.number(item)
+        return number(item)
     return shown(item) if isinstance(item, float) else str(_plain(item))
 
 

@@ -29,8 +29,8 @@ from ppo_sweep.report.figures import (
     speed,
     steps_to_threshold,
 )
-from ppo_sweep.report.figures.knob_axis import geometric, knob_axis
-from ppo_sweep.report.groups import groups
+from ppo_sweep.report.figures.knob_axis import draw_ticks, geometric, knob_axis
+from ppo_sweep.report.groups import groups, references
 from ppo_sweep.report.statistics import mean_interval
 from tests.report.result_trees import STEPS, make_grid, make_run
 
@@ -55,7 +55,7 @@ def draw(module: Any, results: Results, **options: Any) -> Figure:
 
 @pytest.mark.parametrize("kind", FIGURES, ids=lambda kind: kind.name)
 def test_every_figure_is_written_as_png_and_svg_with_a_caption(study: Results, tmp_path: Path, kind: figures.FigureKind) -> None:
-    (drawn,) = figures.write(study, tmp_path, kinds=[kind])
+    (drawn,) = figures.write(study, tmp_path, Options(threshold=-1000.0), kinds=[kind])
     assert drawn.png is not None and drawn.svg is not None
     with Image.open(drawn.png) as image:
         # 200 dots per inch of a paper's text width: fonts are printed as large as they are set.
@@ -134,6 +134,33 @@ def test_diverged_pruned_and_unfinished_runs_are_in_the_caption(tmp_path: Path) 
     made = draw(learning_curves, results)
     crosses = [line for line in made.axes[0].lines if line.get_marker() == "x"]
     assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in crosses] == [(STEPS, -1200.0)]
+
+
+def test_what_has_not_begun_is_left_out_and_named(tmp_path: Path) -> None:
+    make_grid(tmp_path, {"algo.max_kl": [0.02, None]}, envs=["hopper", "walker2d"], seeds=2)
+    make_run(tmp_path, [], env="pendulum", state="queued", iterations=12, overrides={"algo.max_kl": 0.02})
+    make_run(tmp_path, [], env="hopper", state="queued", iterations=12, overrides={"algo.max_kl": 0.5})
+    results = load(tmp_path)
+    for module, panels in ((learning_curves, 2), (diagnostics, 2 * len(diagnostics.QUANTITIES))):
+        made = draw(module, results)
+        assert len(made.axes) == panels
+        assert [text.get_text() for text in made.legends[0].get_texts()] == ["max_kl=0.02", "max_kl=null"]
+        assert "Nothing to draw yet of pendulum." in module.caption(results, Options())
+
+
+def test_short_names_are_explained_in_the_caption(tmp_path: Path) -> None:
+    results = grid(tmp_path, {"algo.max_kl": [0.02, None], "algo.lr": [0.0003, 0.003], "algo.clip_eps": [0.1, 0.2]}, seeds=1)
+    assert f"Names say what differs from {references(results)['pendulum'].label}." in learning_curves.caption(results, Options())
+    assert "Names say what differs from" in final_scores.caption(results, Options())
+    two = grid(tmp_path / "two", {"algo.max_kl": [0.02, None], "algo.lr": [0.0003, 0.003]}, seeds=1)
+    assert "Names say" not in learning_curves.caption(two, Options())
+
+
+@pytest.mark.parametrize("ends", [(0.7, 1.9), (0.29, 0.68), (0.001, 0.9), (1e-6, 1e4), (0.04, 0.0401), (3e-4, 0.012)])
+def test_a_logarithmic_axis_has_two_to_five_round_labels(ends: tuple[float, float]) -> None:
+    ticks = style.log_ticks(*ends)
+    assert 2 <= len(ticks) <= 5 and ends[0] <= ticks[0] and ticks[-1] <= ends[1]
+    assert len({f"{tick:g}" for tick in ticks}) == len(ticks)
 
 
 def test_of_many_settings_the_reference_and_the_highest_are_in_colour(tmp_path: Path) -> None:
@@ -227,6 +254,16 @@ def test_geometric_values_are_on_a_logarithmic_axis_and_null_by_itself() -> None
     assert not knob_axis([5, 10, 15, 20]).log
 
 
+def test_labels_of_a_knob_are_turned_where_they_would_touch() -> None:
+    with style.paper():
+        axes = Figure().subplots(1, 3)
+        for ax, values in zip(axes, ([0.1, 0.2, 0.3], [0.0001, 0.0003, 0.001, 10.0], [np.int64(20480), np.int64(24576)]), strict=True):
+            draw_ticks(ax, knob_axis(values))
+    assert [ax.get_xticklabels()[0].get_rotation() for ax in axes] == [0, 35, 0]
+    assert [label.get_text() for label in axes[2].get_xticklabels()] == ["20480", "24576"]
+    assert list(axes[2].get_xticks()) == [20480, 24576]  # numbers of pandas are numbers
+
+
 def test_sensitivity_is_the_mean_over_complete_settings_only(tmp_path: Path) -> None:
     # max_kl 0.02 and 0.05 under three learning rates; one cell is missing, and would pull the mean of 0.05 down.
     level = {(0.02, 1e-4): -300.0, (0.05, 1e-4): -280.0, (0.02, 1e-3): -200.0, (0.05, 1e-3): -190.0, (0.05, 1e-2): -900.0}
@@ -269,6 +306,19 @@ def test_the_profile_falls_from_one_to_zero_and_improvement_is_against_the_refer
     assert "2 environments (hopper, walker2d); 8 runs per setting" in caption and "max_kl=null, lr=0.0003" in caption
 
 
+def test_improvement_is_against_the_reference_of_each_environment(tmp_path: Path) -> None:
+    # Hopper is tuned to another lr than the default, so its default configuration is another setting than Walker2d's.
+    make_grid(tmp_path, {"algo.lr": [0.0003, 0.001, 0.01]}, envs=["pendulum", "walker2d"])
+    results = load(tmp_path)
+    against = {env: item.label for env, item in references(results).items()}
+    assert against == {"pendulum": "lr=0.001", "walker2d": "lr=0.0003"}
+    right = draw(profile, results).axes[1]
+    assert [tick.get_text() for tick in right.get_yticklabels()] == ["lr=0.0003", "lr=0.001", "lr=0.01"]
+    caption = profile.caption(results, Options())
+    assert "the reference of its environment (pendulum: lr=0.001; walker2d: lr=0.0003)" in caption
+    assert "other than where the setting is the reference itself" in caption
+
+
 def test_a_profile_needs_scores_to_normalise_by(tmp_path: Path) -> None:
     make_run(tmp_path, env="unknown")
     with pytest.raises(NothingToShow, match=r"env\.score_reference"):
@@ -293,6 +343,13 @@ def test_steps_to_a_threshold_are_censored(tmp_path: Path) -> None:
     assert "2 of 4" in caption and "half-way from the random policy to the reference score" in caption and "1 pruned or stopped" in caption
     asked = steps_to_threshold.caption(results, Options(threshold=-100.0))
     assert "0 of 4, no median" in asked and "as asked for" in asked
+
+
+def test_where_nobody_reached_the_threshold_a_sentence_says_so(tmp_path: Path) -> None:
+    make_run(tmp_path, [-1100.0, -1000.0])
+    with pytest.raises(NothingToShow, match=r"no seed has reached it \(pendulum: return −675\.0, half-way .*--threshold"):
+        draw(steps_to_threshold, load(tmp_path))
+    assert len(draw(steps_to_threshold, load(tmp_path), threshold=-1050.0).axes) == 1
 
 
 def test_speed_is_what_timing_says(tmp_path: Path) -> None:

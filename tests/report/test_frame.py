@@ -202,7 +202,7 @@ def test_a_diverged_run_counts_as_the_lower_of_its_last_and_the_random_score(tmp
     make_run(tmp_path / "s", [-900.0], seed=4, state="pruned", score=-900.0)
     runs = load(tmp_path).runs
     assert list(runs["counted"][:3]) == [-1200.0, -1500.0, -1200.0]
-    assert runs["counted"][3:].isna().all() and runs["score"][:3].isna().all()
+    assert runs["counted"][3:].isna().all() and runs["final_score"][:3].isna().all()
     assert runs["reason"].iloc[3] == "ValueError: no"
 
 
@@ -314,3 +314,11 @@ def test_a_thousand_runs_of_five_hundred_rows_load_in_ten_seconds(tmp_path: Path
     results = load(tmp_path / "study")
     assert time.monotonic() - started < 10
     assert len(results.metrics) == 500_000 and len(results.group_labels) == 100
+
+
+def test_a_swept_score_does_not_hide_what_the_runs_scored(tmp_path: Path) -> None:
+    make_run(tmp_path / "s", [-900.0], seed=0, score=-900.0)
+    make_run(tmp_path / "s", [-800.0], seed=0, score=-800.0, overrides={"score": "auc"}, config={"score": "auc"})
+    results = load(tmp_path)
+    assert results.swept == ("score",) and list(results.runs["score"]) == ["return_100", "auc"]
+    assert list(results.runs["final_score"]) == [-900.0, -800.0]

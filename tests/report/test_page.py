@@ -19,6 +19,7 @@ from ppo_sweep.report.page.provenance import typed
 from ppo_sweep.report.page.rendering import render
 from ppo_sweep.report.page.tables import amount, interval, p_value, setting
 from tests.report.made_runs import healthy_metrics, made_study
+from tests.report.result_trees import make_run
 
 
 @pytest.fixture
@@ -66,6 +67,17 @@ def test_the_page_says_not_separated_and_never_better_where_the_interval_holds_z
     assert not re.search(r"is better than", text)
 
 
+def test_a_study_without_a_score_has_no_empty_tables(tmp_path: Path) -> None:
+    make_run(tmp_path / "s", [-900.0], state="running", iterations=3)
+    make_run(tmp_path / "s", [-900.0], state="running", iterations=3, overrides={"algo.lr": 0.01})
+    shown = page(tmp_path / "s")
+    assert "begin with the first run that is finished" in shown and 'aria-label="Scores of every setting"' not in shown
+
+
+def test_one_environment_is_not_named_in_every_row(study: Path) -> None:
+    assert ">env</button>" not in page(study)
+
+
 def test_every_run_has_a_name_of_its_own(study: Path) -> None:
     names = list(run_labels(load(study)).values())
     assert len(set(names)) == 6
@@ -75,7 +87,7 @@ def test_every_run_has_a_name_of_its_own(study: Path) -> None:
 def test_a_symptom_stands_once_with_a_few_figures_and_the_others_listed(tmp_path: Path) -> None:
     made_study(tmp_path / "many", {"env=pendulum": {}}, seeds=range(10))
     for path in (tmp_path / "many").rglob("metrics.csv"):
-        table = pd.read_csv(path).assign(clip_fraction=0.5)
+        table = pd.read_csv(path).assign(clip_fraction=0.9)
         table.to_csv(path, index=False)
     text = page(tmp_path / "many")
     assert text.count("<code>clip_fraction_high</code>") == 1

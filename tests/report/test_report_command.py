@@ -212,3 +212,9 @@ def test_a_place_that_cannot_be_written_is_a_sentence(study: Path) -> None:
 def test_the_options_reach_the_captions(study: Path) -> None:
     assert report(study, "--x", "updates", "--band", "range", "--seeds").returncode == 0
     assert "lowest" in seen(study)
+
+
+def test_the_guide_names_every_option() -> None:
+    options = set(re.findall(r"--[a-z]+", report("--help").stdout)) - {"--help"}
+    guide = (ROOT / "docs" / "reports.md").read_text(encoding="utf-8")
+    assert options and all(f"`{option}" in guide for option in options)

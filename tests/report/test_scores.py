@@ -139,7 +139,7 @@ def test_the_sentence_about_the_highest_mean_says_how_sure_it_is(tmp_path: Path)
     said = {name: scores.leaders(load(tmp_path / name))[0].sentence for name in ("sure", "open", "few", "reference", "alone")}
     assert "max_kl=0.01 has the highest mean of 2 settings" in said["sure"] and "better than max_kl=null" in said["sure"]
     assert "not separated" in said["open"] and "nothing can be said" in said["few"] and "it is the reference" in said["reference"]
-    assert said["alone"] == "pendulum: mean -300.0 ± 10.00 over 3 seeds."
+    assert said["alone"] == "pendulum: mean −300.0 ± 10.0 over 3 seeds."
     assert not any("better" in said[name] or "best" in said[name] for name in ("open", "few", "reference", "alone"))
 
 
@@ -209,4 +209,4 @@ def test_csv_keeps_every_digit(tmp_path: Path) -> None:
     make_settings(tmp_path / "s", {None: [value]})
     tables.write(load(tmp_path / "s"), tmp_path / "out")
     (row,) = read(tmp_path / "out" / "runs.csv")
-    assert float(row["score"]) == value
+    assert float(row["final_score"]) == value

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ppo_sweep.report import style
 from ppo_sweep.report.frame import Results
-from ppo_sweep.report.groups import CUT_SHORT, UNFINISHED, Group, groups, names, references
+from ppo_sweep.report.groups import CUT_SHORT, UNFINISHED, Group, groups, left_out, names, references
 from ppo_sweep.report.style import Look
 
 #: Inches: narrower figures have their panels one below another.
@@ -50,12 +51,14 @@ class Cast:
         names: label → name in legends.
         by_env: environment → its groups.
         grey: how many settings are grey.
+        left_out: values that names do not say.
     """
 
     looks: Mapping[str, Look]
     names: Mapping[str, str]
     by_env: Mapping[str, Sequence[Group]]
     grey: int
+    left_out: str = ""
 
     @property
     def entries(self) -> list[tuple[str, object]]:
@@ -67,11 +70,14 @@ class Cast:
 
     @property
     def sentence(self) -> str:
-        """Of the caption, where some groups are grey."""
-        if not self.grey:
-            return ""
+        """Of the caption, where names are short or some groups are grey."""
         total = self.grey + len(self.looks)
-        return f"Of {total} settings, the reference and those with the highest mean scores are in colour, the others grey."
+        return sentences(
+            f"Of {total} settings, the reference and those with the highest mean scores are in colour, the others grey."
+            if self.grey
+            else "",
+            names_sentence(self.left_out),
+        )
 
 
 def cast(results: Results, among: Iterable[str] | None = None) -> Cast:
@@ -86,7 +92,27 @@ def cast(results: Results, among: Iterable[str] | None = None) -> Cast:
     if len(labels) > style.DISTINCT:
         labels = _highlighted(results, by_env)
     looks, shown = style.looks(labels), set(results.group_labels if among is None else among)
-    return Cast({label: look for label, look in looks.items() if label in shown}, names(results), by_env, len(shown - looks.keys()))
+    return Cast(
+        {label: look for label, look in looks.items() if label in shown},
+        names(results),
+        by_env,
+        len(shown - looks.keys()),
+        left_out(results),
+    )
+
+
+def cast_of(results: Results, column: str) -> Cast:
+    """:func:`cast` of what has a number in a column of ``metrics.csv`` already: environments and settings without one are left out."""
+    begun = results.metrics["run"][np.isfinite(results.metrics[column])].unique()
+    runs = results.runs.loc[results.runs.index.isin(begun)]
+    shown = cast(results, runs["group"])
+    return replace(shown, by_env={env: found for env, found in shown.by_env.items() if env in set(runs["env"])})
+
+
+def missing_sentence(results: Results, shown: Cast) -> str:
+    """Which environments a figure of :func:`cast_of` leaves out; empty if none."""
+    left_out = [env for env in results.environments if env not in shown.by_env]
+    return f"Nothing to draw yet of {', '.join(left_out)}." if left_out else ""
 
 
 def _highlighted(results: Results, by_env: Mapping[str, Sequence[Group]]) -> list[str]:
@@ -119,6 +145,11 @@ def panels(count: int, height: float, width: float = style.WIDTH) -> tuple[Figur
     down = math.ceil(count / columns)
     figure = Figure(figsize=(width, height * down + 0.4))
     return figure, [figure.add_subplot(down, columns, place + 1) for place in range(count)]
+
+
+def names_sentence(base: str) -> str:
+    """What short names of settings leave out; empty where they leave out nothing."""
+    return f"Names say what differs from {base}." if base else ""
 
 
 def seeds_sentence(found: Sequence[Group]) -> str:

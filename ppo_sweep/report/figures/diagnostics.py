@@ -13,13 +13,31 @@ from matplotlib.ticker import MaxNLocator
 
 from ppo_sweep.report import style
 from ppo_sweep.report.curves import AXES, BANDS, curve
-from ppo_sweep.report.figures.common import Cast, NothingToShow, Options, cast, seeds_sentence, sentences, states_sentence
+from ppo_sweep.report.figures.common import (
+    Cast,
+    NothingToShow,
+    Options,
+    cast_of,
+    missing_sentence,
+    seeds_sentence,
+    sentences,
+    states_sentence,
+)
 from ppo_sweep.report.figures.learning_curves import band_alpha
 from ppo_sweep.report.frame import Results
 from ppo_sweep.report.groups import Group
 
 #: Lines per quantity up to which an SVG holds them as paths; more make files of many megabytes, and are pictures in it.
 _VECTORS = 9
+
+
+#: ``algo.kl_estimator`` and ``algo.max_kl_on`` in words.
+_ESTIMATORS = {"exact": "the exact KL", "k1": "the estimate k1", "k3": "the estimate k3"}
+_TESTED = {
+    "epoch": "of the whole batch after each epoch",
+    "minibatch": "of each minibatch before its step",
+    "minibatch_max": "of the largest minibatch so far after each epoch",
+}
 
 
 @dataclass(frozen=True)
@@ -56,18 +74,18 @@ QUANTITIES: tuple[Quantity, ...] = (
 
 
 def figure(results: Results, options: Options) -> Figure:
-    """One environment: three panels side by side. Several: a column for each, a row per quantity.
+    """One environment: two panels side by side. Several: a column for each, a row per quantity.
 
     Raises:
         NothingToShow: no iteration is finished.
     """
     if not len(results.metrics):
         raise NothingToShow("No diagnostics: no run has finished an iteration yet.")
-    shown = cast(results)
+    shown = cast_of(results, "iteration")
     several = len(shown.by_env) > 1
-    columns = len(shown.by_env) if several else 3
+    columns = len(shown.by_env) if several else 2
     rows = len(QUANTITIES) if several else math.ceil(len(QUANTITIES) / columns)
-    made = Figure(figsize=(style.WIDTH, (1.2 if several else 1.75) * rows + 0.5))
+    made = Figure(figsize=(style.WIDTH, (1.2 if several else 1.5) * rows + 0.5))
     for across, (env, found) in enumerate(shown.by_env.items()):
         for place, quantity in enumerate(QUANTITIES):
             number = place * columns + across if several else place
@@ -121,7 +139,7 @@ def panel(ax: Axes, results: Results, found: Sequence[Group], quantity: Quantity
         style.log_axis(ax)
     elif quantity.whole:
         ax.set_ylim(0, ax.get_ylim()[1])
-        ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+        ax.yaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 5, 10]))
     return ax
 
 
@@ -137,19 +155,30 @@ def _labels(ax: Axes, quantity: Quantity, env: str, options: Options, *, top: bo
 
 def caption(results: Results, options: Options) -> str:
     """What is shown."""
-    shown = cast(results)
+    shown = cast_of(results, "iteration")
     found = [group for inside in shown.by_env.values() for group in inside]
     single = all(len(group.runs) < 2 for group in found)
-    stopped = any(config.get("algo.max_kl") is not None for config in results.configs.values())
-    tests = sorted({str(config.get("algo.max_kl_on")) for config in results.configs.values() if config.get("algo.max_kl") is not None})
     return sentences(
         "Diagnostics of each iteration: "
         + ("one seed each, no band." if single else f"mean over seeds; band: {BANDS[options.band]}; {seeds_sentence(found)}."),
         "Action std: mean over dimensions, band from the smallest to the largest dimension.",
-        f"Dashed: max_kl, a rule that stops the epochs of an iteration, not a bound; tested on: {', '.join(tests)}." if stopped else "",
+        "KL: the exact one of the whole batch, after the last update.",
+        _stop_sentence(results),
         "Value loss is in scaled-reward units: compare runs by explained variance.",
         "Gradient norms are taken before clipping. On logarithmic axes a band ends at the lowest seed.",
         "A run that diverged is left out from there on." if (results.runs["state"] == "diverged").any() else "",
         shown.sentence,
         states_sentence(results),
+        missing_sentence(results, shown),
     )
+
+
+def _stop_sentence(results: Results) -> str:
+    """What the dashed line of the KL is, and whether the curve beside it measures the same; empty where nobody has one."""
+    stopping = [config for config in results.configs.values() if config.get("algo.max_kl") is not None]
+    tests = sorted({(str(config.get("algo.kl_estimator")), str(config.get("algo.max_kl_on"))) for config in stopping})
+    if not tests:
+        return ""
+    said = " or ".join(f"{_ESTIMATORS.get(estimator, estimator)} {_TESTED.get(on, on)}" for estimator, on in tests)
+    other = "" if tests == [("exact", "epoch")] else ", which is not what the curve shows"
+    return f"Dashed: max_kl, a rule that ends the epochs of an iteration, not a bound; it tests {said}{other}."

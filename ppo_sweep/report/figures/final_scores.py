@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ppo_sweep.report import style
-from ppo_sweep.report.figures.common import NothingToShow, Options, seeds_sentence, sentences, states_sentence
+from ppo_sweep.report.figures.common import NothingToShow, Options, names_sentence, seeds_sentence, sentences, states_sentence
 from ppo_sweep.report.frame import Results
-from ppo_sweep.report.groups import Group, groups, names, references
+from ppo_sweep.report.groups import Group, groups, left_out, names, references
 from ppo_sweep.report.statistics import ENOUGH, SMALLEST, mean_interval
 
 #: Settings shown at most.
@@ -105,5 +105,6 @@ def caption(results: Results, options: Options) -> str:
         f"Score of every seed (circles) and their mean (diamond) with its 95 % interval ({'; '.join(methods)}); {seeds_sentence(found)}.",
         "Dark: the reference of the environment." if against else "",
         f"Of {len(scored)} settings, the references and the highest means." if len(scored) > _MOST else "",
+        names_sentence(left_out(results)),
         states_sentence(results),
     )

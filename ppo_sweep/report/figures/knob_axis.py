@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -74,14 +75,24 @@ def draw_ticks(ax: Axes, axis: KnobAxis) -> None:
     marks = sorted((position, text) for text, position in axis.place.items())
     if len(marks) > _TICKS and axis.numbers:
         marks = _round_marks(axis) + ([(axis.off, "null")] if math.isfinite(axis.off) else [])
-    texts = [shown(float(text)) if is_number_text(text) else text for _, text in marks]
-    crowded = sum(map(len, texts)) > _ROOM
+    texts = [shown(float(text)) if is_number_text(text) and "." in text else text for _, text in marks]
+    crowded = _crowded([position for position, _ in marks], texts)
     ax.set_xticks([position for position, _ in marks], texts, rotation=35 if crowded else 0, ha="right" if crowded else "center")
     if crowded:
         ax.tick_params(axis="x", pad=1)
     ax.margins(x=0.08)
     if math.isfinite(axis.off):
         ax.axvline((axis.numbers[-1] + axis.off) / 2, color=style.INK, linewidth=0.6, linestyle=(0, (1, 3)))
+
+
+def _crowded(positions: Sequence[float], texts: Sequence[str]) -> bool:
+    """Whether labels side by side would touch: all of them together, or two neighbours that are close to each other."""
+    span = (positions[-1] - positions[0]) or 1.0
+    close = any(
+        _ROOM * (right - left) / span < (len(first) + len(second)) / 2 + 1
+        for left, right, first, second in zip(positions, positions[1:], texts, texts[1:], strict=False)
+    )
+    return close or sum(map(len, texts)) > _ROOM
 
 
 def _round_marks(axis: KnobAxis) -> list[tuple[float, str]]:
@@ -95,7 +106,7 @@ def _round_marks(axis: KnobAxis) -> list[tuple[float, str]]:
 
 def is_number(value: Any) -> bool:
     """Whether a knob's value is a number (a bool is a word)."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
 
 
 def is_number_text(text: str) -> bool:

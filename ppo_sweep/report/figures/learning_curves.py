@@ -10,7 +10,18 @@ from matplotlib.figure import Figure
 
 from ppo_sweep.report import style
 from ppo_sweep.report.curves import AXES, BANDS, Curve, curve
-from ppo_sweep.report.figures.common import Cast, NothingToShow, Options, across, cast, panels, seeds_sentence, sentences, states_sentence
+from ppo_sweep.report.figures.common import (
+    Cast,
+    NothingToShow,
+    Options,
+    across,
+    cast_of,
+    missing_sentence,
+    panels,
+    seeds_sentence,
+    sentences,
+    states_sentence,
+)
 from ppo_sweep.report.frame import Results
 from ppo_sweep.report.groups import Group
 from ppo_sweep.report.style import Look
@@ -32,7 +43,7 @@ def figure(results: Results, options: Options) -> Figure:
     """
     if not np.isfinite(results.metrics[COLUMN]).any():
         raise NothingToShow("No learning curve: no run has finished a training episode yet.")
-    shown = cast(results)
+    shown = cast_of(results, COLUMN)
     count = len(shown.by_env)
     made, axes = panels(count, 3.1 if count == 1 else 2.35, options.width)
     for ax, (env, found) in zip(axes, shown.by_env.items(), strict=True):
@@ -87,12 +98,12 @@ def draw_curve(ax: Axes, made: Curve, look: Look | None, crowd: int, options: Op
 
 def band_alpha(crowd: int) -> float:
     """How opaque a band is: overlapping ones of many groups must not cover the lines."""
-    return 0.2 if crowd <= 3 else 0.13 if crowd <= 6 else 0.08
+    return 0.2 if crowd <= 3 else 0.12 if crowd <= 6 else 0.06
 
 
 def caption(results: Results, options: Options) -> str:
     """What is shown."""
-    shown = cast(results)
+    shown = cast_of(results, COLUMN)
     found = [group for inside in shown.by_env.values() for group in inside]
     curves = [curve(results, group, COLUMN, options.x, options.band) for group in found]
     early = sum(bool(made.first_end) for made in curves)
@@ -105,6 +116,7 @@ def caption(results: Results, options: Options) -> str:
         "Thin lines: every seed." if options.seeds else "",
         shown.sentence,
         states_sentence(results),
+        missing_sentence(results, shown),
         f"{early} mean{'s end' if early > 1 else ' ends'} where the first run does; thin lines go on." if early else "",
         "Dotted: random policy." if np.isfinite(results.runs["random"]).any() else "",
         "Seconds are of the whole population that a run trained in." if options.x == "seconds" else "",

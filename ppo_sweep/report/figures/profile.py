@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,13 +15,13 @@ from ppo_sweep.report.figures.common import Cast, NothingToShow, Options, cast, 
 from ppo_sweep.report.figures.learning_curves import band_alpha
 from ppo_sweep.report.frame import Results
 from ppo_sweep.report.groups import references
-from ppo_sweep.report.scores import normalised_scores
+from ppo_sweep.report.normalised import Improvement, improvements, normalised_scores
 
 _POINTS = 201
 
 
 def figure(results: Results, options: Options) -> Figure:
-    """Profile at the left, probability of improvement at the right if there is a reference in every environment.
+    """Profile at the left, probability of improvement at the right if every environment has a reference with a score.
 
     Raises:
         NothingToShow: no normalised score.
@@ -37,14 +37,12 @@ def figure(results: Results, options: Options) -> Figure:
     if max(sum(map(len, scores.values())) for scores in scored.values()) < 2:
         raise NothingToShow("No profile: it needs two finished runs of one setting.")
     shown = cast(results, scored)
-    base = _base(results, scored)
-    others = [label for label in scored if label != base and label in shown.looks]
-    wide = base is not None and bool(others)
-    made = Figure(figsize=(style.WIDTH, max(2.6, 0.3 * len(others) + 0.9)))
-    axes = made.subplots(1, 2, width_ratios=(1.15, 1)) if wide else [made.subplots()]
+    beaten = {label: made for label, made in improvements(results).items() if label in shown.looks}
+    made = Figure(figsize=(style.WIDTH, max(2.6, 0.3 * len(beaten) + 0.9)))
+    axes = made.subplots(1, 2, width_ratios=(1.15, 1)) if beaten else [made.subplots()]
     profile(axes[0], scored, shown)
-    if wide and base is not None:
-        improvement(axes[1], scored, base, shown)
+    if beaten:
+        improvement(axes[1], beaten, shown)
     style.legend(made, shown.entries)
     return style.finish(made)
 
@@ -70,30 +68,37 @@ def profile(ax: Axes, scored: Mapping[str, Scores], shown: Cast) -> Axes:
     return ax
 
 
-def improvement(ax: Axes, scored: Mapping[str, Scores], base: str, shown: Cast) -> Axes:
+def improvement(ax: Axes, beaten: Mapping[str, Improvement], shown: Cast) -> Axes:
     """P(a run of a setting scores higher than one of the reference), with its interval; of the settings in colour."""
-    others = [label for label in scored if label != base and label in shown.looks]
-    for row, label in enumerate(others):
-        value = environments.probability_of_improvement(scored[label], scored[base])
-        interval = environments.probability_interval(scored[label], scored[base])
+    for row, (label, made) in enumerate(beaten.items()):
         look = shown.looks[label]
-        if math.isfinite(interval.low):
-            ax.plot([interval.low, interval.high], [row, row], color=look.colour, linewidth=1.8, solid_capstyle="butt")
-        ax.plot([value], [row], marker=look.marker, color=look.colour, markersize=5)
+        if math.isfinite(made.low):
+            ax.plot([made.low, made.high], [row, row], color=look.colour, linewidth=1.8, solid_capstyle="butt")
+        ax.plot([made.probability], [row], marker=look.marker, color=look.colour, markersize=5)
     ax.axvline(0.5, color=style.INK, linewidth=0.8, linestyle=(0, (4, 2)))
     ax.set_xlim(-0.03, 1.03)
-    ax.set_ylim(len(others) - 0.4, -0.6)
-    ax.set_yticks(range(len(others)), [style.wrapped(shown.names[label], 24) for label in others])
+    ax.set_ylim(len(beaten) - 0.4, -0.6)
+    ax.set_yticks(range(len(beaten)), [style.wrapped(shown.names[label], 24) for label in beaten])
     ax.tick_params(left=False)
     ax.grid(visible=False, axis="y")
     ax.set_xlabel("P(higher than the reference)")
     return ax
 
 
-def _base(results: Results, scored: Mapping[str, Scores]) -> str | None:
-    """The reference, if all environments have the same and it is among the scored."""
-    labels = {item.label for item in references(results).values()}
-    return labels.pop() if len(labels) == 1 and labels <= scored.keys() else None
+def _improvement_sentence(results: Results, shown: Cast, inside: Sequence[str]) -> str:
+    """What the right panel is; empty where there is none."""
+    beaten = {label: made for label, made in improvements(results).items() if label in shown.looks}
+    if not beaten:
+        return ""
+    against = {env: shown.names[references(results)[env].label] for env in inside}
+    listed = "; ".join(f"{env}: {name}" for env, name in against.items())
+    base = next(iter(against.values())) if len(set(against.values())) == 1 else f"the reference of its environment ({listed})"
+    fewer = any(len(made.environments) < len(inside) for made in beaten.values())
+    return (
+        f"Right: probability that a run of a setting scores higher than one of {base}, mean over environments"
+        + (" other than where the setting is the reference itself" if fewer else "")
+        + ", with its 95 % bootstrap interval; at 0.5 (dashed) neither does."
+    )
 
 
 def caption(results: Results, options: Options) -> str:
@@ -103,19 +108,18 @@ def caption(results: Results, options: Options) -> str:
         return ""
     inside = sorted({env for scores in scored.values() for env in scores})
     left_out = [env for env in results.environments if env not in inside]
-    base, shown = _base(results, scored), cast(results, scored)
+    shown = cast(results, scored)
+    right = _improvement_sentence(results, shown, inside)
     runs = sorted({sum(map(len, scores.values())) for scores in scored.values()})
     size = str(runs[0]) if len(runs) == 1 else f"{runs[0]} to {runs[-1]}"
     where = f"{len(inside)} environments ({', '.join(inside)})" if len(inside) > 1 else inside[0]
     hidden = len(results.group_labels) - len(scored)
-    two = base is not None and len(scored) > 1
     plural = "s" if runs[-1] > 1 else ""
     return sentences(
         f"Normalised scores (x − random)/(reference − random), not clipped, of {where}; {size} run{plural} per setting.",
-        "Left: share of runs that score above τ, mean over environments" if two else "Share of runs that score above τ",
+        "Left: share of runs that score above τ, mean over environments" if right else "Share of runs that score above τ",
         "(band: pointwise 95 % bootstrap, runs resampled within each environment; none below 3 runs).",
-        f"Right: probability that a run of a setting scores higher than one of {shown.names.get(base or '')}, mean over environments, "
-        "with its 95 % bootstrap interval; at 0.5 (dashed) neither does." if two else "",
+        right,
         f"{hidden} setting{'s' if hidden > 1 else ''} without a score in every environment left out." if hidden else "",
         f"Without finished runs, or without scores to normalise by: {', '.join(left_out)}." if left_out else "",
         shown.sentence,

@@ -18,7 +18,7 @@ from ppo_sweep.report.figures.common import NothingToShow, Options, across, seed
 from ppo_sweep.report.figures.knob_axis import draw_ticks, is_number, knob_axis
 from ppo_sweep.report.frame import Results
 from ppo_sweep.report.groups import Group, groups, names
-from ppo_sweep.report.scores import number
+from ppo_sweep.report.numbers import minus, number
 from ppo_sweep.report.statistics import mean_interval
 from ppo_sweep.runs.naming import shortest
 
@@ -177,7 +177,8 @@ def heat_map(ax: Axes, found: Sequence[Group], down: str, right: str) -> Axes:
     table = pd.DataFrame(rows, columns=["down", "right", "mean"]).pivot_table(index="down", columns="right", values="mean")
     table.index, table.columns = [text for *_, text in table.index], [text for *_, text in table.columns]
     short = knobs.short_names([down, right])
-    return _map(ax, table, "cividis", table.map(number) if len(table.columns) <= _WRITTEN else False, short[right], short[down])
+    written = table.map(lambda mean: minus(number(mean))) if len(table.columns) <= _WRITTEN else False
+    return _map(ax, table, "cividis", written, short[right], short[down])
 
 
 def rank_map(ax: Axes, by_env: Mapping[str, Sequence[Group]], labels: Sequence[str], named: Mapping[str, str]) -> Axes:

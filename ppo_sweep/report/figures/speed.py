@@ -98,5 +98,5 @@ def caption(results: Results, options: Options) -> str:
         "Left: mean cost of one environment step of one member, by part.",
         "Right: environment steps per second of a whole population, median and middle 80 % over runs and iterations; "
         f"median per second: {', '.join(said)}.",
-        "Other work on the machine shows in these figures, and only in these.",
+        "Other work on the machine shows here and on axes of seconds, and nowhere else.",
     )

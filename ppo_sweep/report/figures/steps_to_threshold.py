@@ -11,11 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ppo_sweep.report import style, survival
-from ppo_sweep.report.figures.common import Cast, NothingToShow, Options, across, cast, panels, sentences
+from ppo_sweep.report.figures.common import Cast, NothingToShow, Options, across, cast_of, missing_sentence, panels, sentences
 from ppo_sweep.report.figures.learning_curves import band_alpha
 from ppo_sweep.report.frame import Results
 from ppo_sweep.report.groups import CUT_SHORT, Group
-from ppo_sweep.report.scores import number
+from ppo_sweep.report.numbers import minus, number
 from ppo_sweep.report.survival import Reached
 
 #: Where the threshold is by default, between the random policy's score (0) and the reference score (1).
@@ -72,19 +72,33 @@ def figure(results: Results, options: Options) -> Figure:
     """A panel per environment that has a threshold.
 
     Raises:
-        NothingToShow: none has.
+        NothingToShow: none has, or nobody has reached one.
     """
-    shown = cast(results)
-    limits = {env: limit for env, found in shown.by_env.items() if (limit := threshold(found, options.threshold))}
-    if not limits or not np.isfinite(results.metrics["return_100"]).any():
-        raise NothingToShow("No steps to a threshold: they need env.score_random and finished episodes, or a threshold of your own.")
+    shown = cast_of(results, "return_100")
+    limits = _limits(shown, options)
+    if not limits:
+        raise NothingToShow(
+            "No steps to a threshold: they need env.score_random and finished episodes, or a threshold of your own (--threshold)."
+        )
+    if not any(_events(results, shown.by_env[env], limit) for env, limit in limits.items()):
+        tried = "; ".join(f"{env}: return {minus(number(limit.value))}, {limit.why}" for env, limit in limits.items())
+        raise NothingToShow(f"No steps to a threshold: no seed has reached it ({tried}). report.py --threshold sets another.")
     made, axes = panels(len(limits), 2.6 if len(limits) == 1 else 2.1, options.width)
     for place, (ax, (env, limit)) in enumerate(zip(axes, limits.items(), strict=True)):
         panel(ax, results, shown.by_env[env], limit.value, shown)
-        ax.set_title(f"{env}: return {number(limit.value)}")
+        ax.set_title(f"{env}: return {minus(number(limit.value))}")
         ax.set_ylabel("share of seeds" if place % across(len(axes), options.width) == 0 else "")
     style.legend(made, shown.entries)
     return style.finish(made)
+
+
+def _limits(shown: Cast, options: Options) -> dict[str, Threshold]:
+    return {env: limit for env, found in shown.by_env.items() if (limit := threshold(found, options.threshold))}
+
+
+def _events(results: Results, found: Sequence[Group], limit: Threshold) -> int:
+    """How many runs of an environment have reached its threshold."""
+    return sum(made.events for group in found if (made := reached(results, group, limit.value)))
 
 
 def panel(ax: Axes, results: Results, found: Sequence[Group], limit: float, shown: Cast) -> Axes:
@@ -116,20 +130,17 @@ def panel(ax: Axes, results: Results, found: Sequence[Group], limit: float, show
 
 def caption(results: Results, options: Options) -> str:
     """What is shown, with every median of a few settings."""
-    shown = cast(results)
+    shown = cast_of(results, "return_100")
     parts = []
-    for env, found in shown.by_env.items():
-        limit = threshold(found, options.threshold)
-        if limit is None:
-            continue
-        told = []
+    for env, limit in _limits(shown, options).items():
+        told, found = [], shown.by_env[env]
         for group in found:
             made = reached(results, group, limit.value)
             if made is not None and group.label in shown.looks:
                 median = f"median {style.count(made.median)}" if math.isfinite(made.median) else "no median"
                 name = f"{shown.names[group.label]}: " if len(found) > 1 else ""
                 told.append(f"{name}{made.events} of {made.n}, {median}")
-        parts.append(f"{env} (return {number(limit.value)}, {limit.why}): {'; '.join(told)}.")
+        parts.append(f"{env} (return {minus(number(limit.value))}, {limit.why}): {'; '.join(told)}.")
     left_out = int(results.runs["state"].isin(CUT_SHORT).sum())
     return sentences(
         "Share of seeds whose return over the last 100 episodes (10 at least) has reached a threshold: Kaplan–Meier estimate; seeds that "
@@ -138,4 +149,5 @@ def caption(results: Results, options: Options) -> str:
         *parts,
         f"{left_out} pruned or stopped runs are left out." if left_out else "",
         shown.sentence,
+        missing_sentence(results, shown),
     )

@@ -6,11 +6,10 @@ import base64
 import os
 import time
 import urllib.parse
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -20,18 +19,20 @@ from ppo_sweep.report.doctor.examination import by_symptom, seed_groups
 from ppo_sweep.report.doctor.text import summary
 from ppo_sweep.report.figures import Drawn
 from ppo_sweep.report.frame import Results
-from ppo_sweep.report.groups import UNFINISHED, names, references
-from ppo_sweep.report.knobs import shown
+from ppo_sweep.report.groups import UNFINISHED, names
+from ppo_sweep.report.normalised import across
 from ppo_sweep.report.page import small_figures
+from ppo_sweep.report.page.facts import facts, values
 from ppo_sweep.report.page.provenance import Provenance, provenance
 from ppo_sweep.report.page.tables import Settings, Table, differences, runs, scores
 from ppo_sweep.report.tables import captions
-from ppo_sweep.runs.naming import shortest
+
+if TYPE_CHECKING:
+    from ppo_sweep.report.study.account import Account
+    from ppo_sweep.report.study.sections import Sections
 
 #: Runs of one symptom that are shown with a figure; the others are listed.
 _PICTURED = 4
-#: Values of a swept knob that are listed.
-_VALUES = 12
 #: Caption of the table of runs.
 _RUNS = "Every run: its score as the run itself recorded it, what the doctor found, and a link to its directory."
 #: A figure whose SVG is larger goes into the page as PNG.
@@ -108,6 +109,7 @@ class Content:
         facts: heading → words, under the title.
         swept: knob → its values.
         standings: per environment what leads and how sure that is, with a verdict or "".
+        study: what is said of an Optuna study; None of a sweep.
     """
 
     title: str
@@ -128,6 +130,7 @@ class Content:
     notes: Sequence[str]
     provenance: Provenance
     files: Sequence[tuple[str, str]]
+    study: Sections | None = None
 
 
 def content(
@@ -139,6 +142,7 @@ def content(
     title: str,
     files: Sequence[str] = (),
     narrow: Mapping[str, bytes] | None = None,
+    account: Account | None = None,
 ) -> Content:
     """Everything that the page of these runs says.
 
@@ -147,12 +151,16 @@ def content(
         place: directory of the page, which links are relative to.
         files: of the report beside the page, relative to it.
         narrow: figure → SVG for phones.
+        account: of the study that the runs belong to, if they do.
     """
+    study = account.sections(place) if account is not None else None
+    results, shown = (account.results, account.focus.results) if account is not None else (results, results)
     links = {str(run): _link(Path(path), place) for run, path in results.runs["path"].items()}
     label = run_labels(results)
-    said = captions(results)
-    settings = Settings(results.swept, names(results))
-    compared = scoring.differences(results)
+    said = captions(shown)
+    several = len(results.environments) > 1
+    settings = Settings(shown.swept, names(shown), several)
+    compared = scoring.differences(shown)
     found: dict[str, list[str]] = {}
     for finding in diagnosis.findings:
         found.setdefault(finding.run, []).append(finding.symptom)
@@ -160,14 +168,16 @@ def content(
         title=title,
         made=time.strftime("%Y-%m-%d %H:%M"),
         unfinished=int(results.runs["state"].isin(UNFINISHED).sum()),
-        facts=_facts(results),
-        swept={key: _values(results.runs[key]) for key in results.swept},
-        standings=[(leader.sentence, leader.verdict) for leader in scoring.leaders(results, names(results))],
-        cautions=scoring.cautions(results),
+        facts=facts(results) if study is None else {**study.facts, **facts(results, study=True)},
+        swept=study.searched if study is not None else {key: values(results.runs[key]) for key in results.swept},
+        standings=study.standings
+        if study is not None
+        else [(leader.sentence, leader.verdict) for leader in scoring.leaders(results, names(results))] + _across(results),
+        cautions=scoring.cautions(results) if study is None else [],
         pictures={figure.name: _picture(figure, (narrow or {}).get(figure.name, b"")) for figure in drawn},
-        scores=scores(scoring.scores(results), settings, said["scores"]),
+        scores=scores(scoring.scores(shown), settings, said["scores"]),
         differences=differences(compared, settings, said["differences"]) if len(compared) else None,
-        runs=runs(results.runs, settings, links, found, _RUNS),
+        runs=runs(results.runs, Settings(results.swept, names(results), several), links, found, _RUNS),
         diagnosis=summary(diagnosis),
         symptoms=_symptoms(results, diagnosis, links, label),
         checked=", ".join(SYMPTOMS),
@@ -178,7 +188,14 @@ def content(
         notes=results.notes,
         provenance=provenance(results),
         files=[(name, urllib.parse.quote(name)) for name in files],
+        study=study,
     )
+
+
+def _across(results: Results) -> list[tuple[str, str]]:
+    """What leads across environments, as a standing; none where that is not defined."""
+    said = across(results, names(results))
+    return [(said, "")] if said else []
 
 
 def run_labels(results: Results) -> dict[str, str]:
@@ -196,53 +213,6 @@ def run_labels(results: Results) -> dict[str, str]:
         )
         for run, row in results.runs.iterrows()
     }
-
-
-def _facts(results: Results) -> dict[str, str]:
-    table = results.runs
-    states = Counter(table["state"])
-    seeds = sorted(set(table["seed"]))
-    budgets = sorted(set(table["total_steps"]))
-    facts = {
-        "runs": f"{len(table)}: " + ", ".join(f"{count} {state}" for state, count in states.most_common()),
-        "environments": ", ".join(
-            dict.fromkeys(
-                f"{env} ({full})" if full and full != env else env for env, full in zip(table["env"], table["env_id"], strict=True)
-            )
-        ),
-        "settings": str(table["group"].nunique()),
-        "seeds": _spans(seeds),
-        "budget": " or ".join(_count(budget) for budget in budgets[:3]) + (" …" if len(budgets) > 3 else "") + " environment steps per run",
-        "score": " and ".join(sorted(set(table["kind"]))),
-    }
-    against = references(results)
-    if against:
-        facts["compared with"] = "; ".join(dict.fromkeys(f"{item.label} ({item.why})" for item in against.values()))
-    return facts
-
-
-def _spans(numbers: Sequence[int]) -> str:
-    """``0–4, 7``."""
-    spans: list[list[int]] = []
-    for number in numbers:
-        if spans and number == spans[-1][-1] + 1:
-            spans[-1].append(number)
-        else:
-            spans.append([number])
-    return ", ".join(f"{span[0]}" if len(span) == 1 else f"{span[0]}–{span[-1]}" for span in spans)
-
-
-def _count(steps: int) -> str:
-    return f"{steps:,}".replace(",", "\u202f")
-
-
-def _values(column: pd.Series) -> str:
-    values: dict[str, Any] = {shortest(item): item for item in column}
-    ordered = sorted(
-        values.values(), key=lambda item: (not isinstance(item, (int, float)), item if isinstance(item, (int, float)) else str(item))
-    )
-    words = [shown(item) for item in ordered]
-    return ", ".join(words[:_VALUES]) + (f" and {len(words) - _VALUES} more" if len(words) > _VALUES else "")
 
 
 def _picture(drawn: Drawn, narrow: bytes) -> Picture:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from ppo_sweep.report.knobs import short_names, shown
-from ppo_sweep.report.scores import number
+from ppo_sweep.report.numbers import alike, minus, number
 
 #: More swept knobs than this share one column: a table of many would not fit.
 _COLUMNS = 3
@@ -51,7 +51,7 @@ def amount(value: Any, text: str | None = None) -> Cell:
     """A number; blank if there is none."""
     if value is None or not math.isfinite(value):
         return Cell("", None)
-    return Cell(_minus(number(float(value))) if text is None else text, float(value))
+    return Cell(minus(number(float(value))) if text is None else text, float(value))
 
 
 def whole(value: int) -> Cell:
@@ -61,12 +61,7 @@ def whole(value: int) -> Cell:
 
 def interval(low: float, high: float) -> Cell:
     """An interval, sorted by its lower end."""
-    return Cell(_minus(f"[{number(low)}, {number(high)}]"), low) if math.isfinite(low) and math.isfinite(high) else Cell("", None)
-
-
-def _minus(text: str) -> str:
-    """A minus sign is as wide as a digit, a hyphen is not."""
-    return text.replace("-", "−")
+    return Cell(f"[{', '.join(alike(low, high))}]", low) if math.isfinite(low) and math.isfinite(high) else Cell("", None)
 
 
 def setting(value: Any) -> Cell:
@@ -89,23 +84,27 @@ class Settings:
     Attributes:
         swept: full keys.
         names: label of a group → its name.
+        several: environments; of one the tables do not say in every row which.
     """
 
     swept: Sequence[str]
     names: Mapping[str, str]
+    several: bool = True
 
     def headings(self, table: pd.DataFrame) -> list[tuple[str, bool]]:
         """Headings, and whether each column holds numbers."""
+        env = [("env", False)] if self.several else []
         if len(self.swept) > _COLUMNS:
-            return [("setting", False)]
-        return [(name, _numeric(table[key])) for key, name in short_names(self.swept).items()]
+            return [("setting", False), *env]
+        return [*((name, _numeric(table[key])) for key, name in short_names(self.swept).items()), *env]
 
     def cells(self, row: Mapping[str, Any]) -> list[Cell]:
-        """The cells of one row, which also has its ``group``."""
+        """The cells of one row, which also has its ``group`` and ``env``."""
+        env = [Cell(row["env"], row["env"])] if self.several else []
         if len(self.swept) <= _COLUMNS:
-            return [setting(row[key]) for key in self.swept]
+            return [*(setting(row[key]) for key in self.swept), *env]
         name = self.names.get(row["group"], row["group"])
-        return [Cell(name, name, kind="setting")]
+        return [Cell(name, name, kind="setting"), *env]
 
 
 def scores(table: pd.DataFrame, settings: Settings, caption: str) -> Table:
@@ -114,14 +113,14 @@ def scores(table: pd.DataFrame, settings: Settings, caption: str) -> Table:
     evaluated = table["eval_mean"].notna().any()
     columns = [
         *settings.headings(table),
-        ("env", False), ("seeds", True), ("mean", True), ("std", True), ("median", True),
+        ("seeds", True), ("mean", True), ("std", True), ("median", True),
         *([("IQM", True)] if several else []),
         ("95 % interval", True), ("min", True), ("max", True), ("diverged", True),
         *([("evaluation", True)] if evaluated else []),
     ]  # fmt: skip
     rows = []
     for row in table.to_dict("records"):
-        cells = [*settings.cells(row), Cell(row["env"], row["env"]), whole(int(row["n"]))]
+        cells = [*settings.cells(row), whole(int(row["n"]))]
         cells += [amount(row["mean"]), amount(row["std"]), amount(row["median"])]
         cells += [amount(row["iqm"])] if several else []
         cells += [interval(row["ci_low"], row["ci_high"]), amount(row["min"]), amount(row["max"]), whole(int(row["diverged"]))]
@@ -134,13 +133,12 @@ def differences(table: pd.DataFrame, settings: Settings, caption: str) -> Table:
     """``report.scores.differences`` for reading."""
     columns = [
         *settings.headings(table),
-        ("env", False), ("seeds", False), ("difference", True), ("adjusted 95 % interval", True), ("adjusted p", True),
+        ("seeds", False), ("difference", True), ("adjusted 95 % interval", True), ("adjusted p", True),
         ("paired difference", True), ("paired 95 % interval", True), ("verdict", False),
     ]  # fmt: skip
     rows = [
         [
             *settings.cells(row),
-            Cell(row["env"], row["env"]),
             Cell(f"{row['n']} against {row['n_reference']}", float(row["n"])),
             amount(row["difference"]),
             interval(row["holm_low"], row["holm_high"]),
@@ -166,7 +164,7 @@ def runs(table: pd.DataFrame, settings: Settings, links: Mapping[str, str], symp
         ("run", False),
         *([("study", False)] if several else []),
         *settings.headings(table),
-        ("env", False), ("seed", True), ("state", False), ("steps", True), ("score", True), ("symptoms", False),
+        ("seed", True), ("state", False), ("steps", True), ("score", True), ("symptoms", False),
         *([("remark", False)] if remarks else []),
     ]  # fmt: skip
     rows = []
@@ -177,11 +175,10 @@ def runs(table: pd.DataFrame, settings: Settings, links: Mapping[str, str], symp
                 Cell(f"run {place}", float(place), link=links[str(run)]),
                 *([Cell(row["study"], row["study"])] if several else []),
                 *settings.cells(row.to_dict()),
-                Cell(row["env"], row["env"]),
                 whole(int(row["seed"])),
                 Cell(row["state"], row["state"], kind=f"state {row['state']}"),
                 whole(int(row["env_steps"])),
-                amount(row["score"]),
+                amount(row["final_score"]),
                 Cell(", ".join(found), ", ".join(found) or None, kind="symptoms"),
                 *([Cell(row["reason"], row["reason"] or None, kind="remark")] if remarks else []),
             ]

@@ -8,22 +8,30 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ppo_sweep.report import figures, tables
+from ppo_sweep.report import figures, random_scores, tables
 from ppo_sweep.report.doctor import Diagnosis, examine
 from ppo_sweep.report.errors import ReportError
-from ppo_sweep.report.figures import FIGURES, Options
+from ppo_sweep.report.figures import FIGURES, FigureKind, Options
 from ppo_sweep.report.frame import Results
 from ppo_sweep.report.page.content import content
 from ppo_sweep.report.page.rendering import render
+from ppo_sweep.report.study import FIGURE_NAMES, FIGURES_FOR_PHONES, REPLACED, account_of
 from ppo_sweep.runs import durable
 from ppo_sweep.runs.errors import StorageError, storage_errors
+
+if TYPE_CHECKING:
+    from ppo_sweep.report.study.account import Account
 
 PAGE = "index.html"
 SCORES = "scores.csv"
 
 #: Figures of equal panels, which the page has a second time as narrow as a phone; in inches.
-_FOR_PHONES, _PHONE = ("learning_curves", "steps_to_threshold"), 3.7
+_FOR_PHONES, _PHONE = ("learning_curves", "steps_to_threshold", *FIGURES_FOR_PHONES), 3.7
+
+#: Figures of all runs, also where a study's page is about a few of them.
+_OF_ALL = ("speed",)
 
 #: Unfinished reports, beside the finished one; the number of the process that writes it follows.
 _MAKING = ".making-"
@@ -63,20 +71,23 @@ def write(
             progress("tables")
             tables.write(results, making / "tables")
             durable.replace(making / SCORES, (making / "tables" / SCORES).read_bytes(), "report", durable=False)
+            account = account_of(results)
+            shown = results if account is None else account.focus.results
             drawn, narrow = [], {}
-            for kind in FIGURES:
+            for kind in _kinds(account):
                 progress(kind.title.lower())
-                drawn += figures.write(results, making / "figures", options, [kind])
+                drawn += figures.write(results if kind.name in _OF_ALL else shown, making / "figures", options, [kind])
                 if kind.name in _FOR_PHONES and drawn[-1].svg is not None:
                     phone = replace(options or Options(), width=_PHONE)
-                    narrow[kind.name] = figures.encoded(figures.draw(kind, results, phone), "svg")
+                    narrow[kind.name] = figures.encoded(figures.draw(kind, shown, phone), "svg")
             progress("diagnosis")
-            diagnosis = examine(results)
+            diagnosis = examine(shown)
             progress("page")
             files = [path.relative_to(making).as_posix() for path in _files(making)]
-            html = render(content(results, drawn, diagnosis, place, title=title, files=files, narrow=narrow))
+            html = render(content(results, drawn, diagnosis, place, title=title, files=files, narrow=narrow, account=account))
             durable.replace(making / PAGE, html.encode(), "report", durable=False)
             _move_in(making, place)
+            random_scores.keep(results.measured)
     except StorageError as error:
         raise ReportError(f"the report cannot be written into {place}: {error}; choose another directory with --out") from error
     return Written(place / PAGE, {figure.name: figure.caption for figure in drawn if figure.png is None}, diagnosis)
@@ -116,8 +127,14 @@ def _move_in(making: Path, place: Path) -> None:
             (place / name).unlink(missing_ok=True)
 
 
+def _kinds(account: Account | None) -> Sequence[FigureKind]:
+    """Of a study its own figures first; they take the place of some."""
+    return FIGURES if account is None else [*account.figures, *(kind for kind in FIGURES if kind.name not in REPLACED)]
+
+
 def _known_figures() -> Sequence[Path]:
-    return [Path("figures") / f"{kind.name}.{suffix}" for kind in FIGURES for suffix in ("png", "svg")]
+    names = [*(kind.name for kind in FIGURES), *FIGURE_NAMES]
+    return [Path("figures") / f"{name}.{suffix}" for name in names for suffix in ("png", "svg")]
 
 
 def _files(making: Path) -> list[Path]:
