@@ -55,7 +55,7 @@ def train(env: str, seed: int, steps: int, path: Path) -> float:
             ended += length
             writer.writerow([ended, value, length])
     os.replace(unfinished, path)
-    last = returns[-100:]
+    last = [float(value) for value in returns[-100:]]
     return sum(last) / len(last)
 
 

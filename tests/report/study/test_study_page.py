@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from ppo_sweep.report import load
+from ppo_sweep.report.doctor import examine
+from ppo_sweep.report.page.content import content
+from ppo_sweep.report.page.rendering import render
 from ppo_sweep.report.page.writing import write
 from ppo_sweep.report.study import account_of
 from tests.report.made_runs import made_study
@@ -19,11 +22,20 @@ FRESH = confirmed({"rank=1": 7, "default": 0}, "rank=1", {"rank=1": 12.0, "defau
 
 
 def page(study: Path) -> str:
+    """The page without its figures, which take seconds each."""
+    results = load(study)
+    account = account_of(results)
+    return render(content(results, [], examine(results), study / "report", title=study.name, account=account))
+
+
+def report(study: Path) -> str:
+    """The whole report's page."""
     return write(load(study), study / "report", title=study.name).page.read_text()
 
 
-def test_the_verdict_stands_first_and_sections_follow(tmp_path: Path) -> None:
-    text = page(with_runs(tmp_path / "s", [*MANY, Made((3.0,), "PRUNED", at={100: 3.0})], confirmed=FRESH))
+@pytest.mark.slow
+def test_the_verdict_stands_first_and_sections_and_figures_follow(tmp_path: Path) -> None:
+    text = report(with_runs(tmp_path / "s", [*MANY, Made((3.0,), "PRUNED", at={100: 3.0})], confirmed=FRESH))
     headings = re.findall(r"<h2[^>]*>([^<]*)</h2>", text)
     assert headings == [
         "Result", "Confirmation", "Search", "Pruning and budget", "Learning curves", "Diagnosis", "Diagnostics", "Runs", "How it was made"
@@ -53,7 +65,7 @@ def test_curves_are_about_a_handful_of_trials_before_anything_is_confirmed(tmp_p
 def test_the_page_of_many_trials_stays_small_and_links_to_each(tmp_path: Path) -> None:
     study = with_runs(tmp_path / "s", [Made((float(number),)) for number in range(60)])
     text = page(study)
-    assert len(text) < 3_000_000
+    assert len(text) < 500_000  # figures come to less than 2 MB
     links = {html.unescape(link).replace("%3D", "=") for link in re.findall(r'href="(\.\./trial%3D\d+/)"', text)}
     assert len(links) == 60 and all((study / "report" / link).is_dir() for link in links)
 
@@ -70,13 +82,13 @@ def test_a_study_whose_trials_cannot_be_read_says_so_and_shows_its_runs(tmp_path
     study = with_runs(tmp_path / "s", MANY)
     (study / "optuna.log").unlink()
     text = page(study)
-    assert "The trials cannot be read" in text and 'id="figure-learning_curves"' in text
+    assert "The trials cannot be read" in text and text.count("trial%3D") >= 16
 
 
 def test_several_objectives_name_their_pareto_set(tmp_path: Path) -> None:
     trials = [Made((float(number % 5), float(-number))) for number in range(10)]
     text = page(with_runs(tmp_path / "s", trials, metric=["mean", "std"], direction=["maximize", "minimize"], pruner="none"))
-    assert 'id="figure-pareto"' in text and "the Pareto set: trial 9." in text
+    assert "the Pareto set: trial 9." in text
 
 
 def test_words_from_outside_are_shown_and_not_obeyed(tmp_path: Path) -> None:
