@@ -21,11 +21,9 @@ from ppo_sweep.report.places import Place
 from ppo_sweep.runs import durable, naming, stored_config
 from ppo_sweep.runs.errors import StorageError
 from ppo_sweep.runs.status import Status
+from ppo_sweep.sweep.study.kept import REPORT_FROM
 
 _CONFIG_LIMIT = 2**20
-
-#: PROTOCOL §3: confirmation seeds 1000…, report seeds 2000….
-_REPORT_SEEDS = 2000
 
 
 @cache
@@ -105,5 +103,5 @@ def seed_kind(place: Place) -> str:
     first = place.directory.relative_to(place.study).parts[:1]
     if first == ("confirm",):
         seed = place.directory.name.rpartition("=")[2]
-        return "report" if seed.isdigit() and int(seed) >= _REPORT_SEEDS else "confirmation"
+        return "report" if seed.isdigit() and int(seed) >= REPORT_FROM else "confirmation"
     return "tuning" if first and first[0].startswith("trial=") else ""

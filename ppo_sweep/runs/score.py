@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
@@ -75,17 +76,27 @@ def random_score(env: EnvConfig) -> float:
     """``env.score_random``, or where that is null its measurement: mean of 100 episodes of uniform actions, seed 0.
 
     Raises:
-        ValueError: if the environment has no uniform actions.
+        ValueError: if it cannot be measured: the environment has no uniform actions, or raises something, or gives no finite return.
     """
     if env.score_random is not None:
         return env.score_random
     key = repr(env)
     if key not in _measured:
-        _measured[key] = float(evaluate_random(env, episodes=100, seed=0).returns.mean())
+        _measured[key] = _measure(env)
     return _measured[key]
 
 
 _measured: dict[str, float] = {}
+
+
+def _measure(env: EnvConfig) -> float:
+    try:
+        mean = float(evaluate_random(env, episodes=100, seed=0).returns.mean())
+    except Exception as error:  # an environment may raise anything, long after the runs in it have ended
+        raise ValueError(" ".join(str(error).split()) or type(error).__name__) from error
+    if not math.isfinite(mean):
+        raise ValueError("a random episode's return is not finite")
+    return mean
 
 
 def _read(path: Path) -> list[dict[str, str]]:

@@ -19,18 +19,15 @@ from ppo_sweep.runs.errors import CorruptFile, StorageError
 from ppo_sweep.runs.status import read_status
 from ppo_sweep.sweep.fsck_repairs import remove
 from ppo_sweep.sweep.fsck_run import RunFault
-from ppo_sweep.sweep.study.kept import IDENTITY, OWNER
-from ppo_sweep.sweep.study.progress import TABLE, read_table
+from ppo_sweep.sweep.study.kept import BEST, IDENTITY, JOURNAL, OWNER, TABLE
+from ppo_sweep.sweep.study.progress import read_table
 
-#: Written whole, under a temporary name first.
-_BEST = "best.yaml"
-
-_JOURNAL = "optuna.log"
 _LIMIT = 2**24
 
 _COPY = "restore it from a copy; without it the trials are lost, and their runs can only be read one by one"
 _ANEW = "the same command writes it anew"
 _RUN = "restore the run from a copy; what the journal says of the trial stays as it is"
+_STRANGER = "give it its name back, or move it out of the study"
 
 
 def check_study(study: Path, kept: Mapping[str, Any], *, in_use: bool) -> list[RunFault]:
@@ -42,19 +39,19 @@ def check_study(study: Path, kept: Mapping[str, Any], *, in_use: bool) -> list[R
         in_use: a sweep is at work on it, so that what is being written is no damage.
     """
     faults = [] if in_use else list(_left_behind(study))
-    if (study / _JOURNAL).exists():
+    if (study / JOURNAL).exists():
         faults += _journal(study, kept, in_use=in_use)
     elif IDENTITY in kept and OWNER not in kept and not in_use:
-        faults.append(RunFault(_JOURNAL, "is gone", _COPY))
+        faults.append(RunFault(JOURNAL, "is gone", _COPY))
     return [*faults, *_best(study)]
 
 
 def _left_behind(study: Path) -> Iterator[RunFault]:
-    for name in (TABLE, _BEST):
+    for name in (TABLE, BEST):
         temporary = study / f".{name}.tmp"
         if os.path.lexists(temporary):
             yield RunFault(temporary.name, "left behind by a study that was killed", "removed", partial(remove, temporary))
-    lock = study / f"{_JOURNAL}.lock"
+    lock = study / f"{JOURNAL}.lock"
     if os.path.lexists(lock):
         yield RunFault(lock.name, "left by a process that was killed while it wrote the journal", "removed", partial(remove, lock))
 
@@ -62,48 +59,60 @@ def _left_behind(study: Path) -> Iterator[RunFault]:
 def _journal(study: Path, kept: Mapping[str, Any], *, in_use: bool) -> Iterator[RunFault]:
     from ppo_sweep.sweep.study import storage  # loads Optuna, which a grid need not wait for
 
-    path = study / _JOURNAL
+    path = study / JOURNAL
     try:
         torn = storage.torn(path)
         if torn and not in_use:
             what = f"its last line is torn: {torn} bytes that an interrupted write left"
-            yield RunFault(_JOURNAL, what, "cut off; nothing else was lost", partial(storage.mend, path))
+            yield RunFault(JOURNAL, what, "cut off; nothing else was lost", partial(storage.mend, path))
         trials = storage.read_trials(study)
     except CorruptFile as error:
-        yield RunFault(_JOURNAL, f"{error.field}: expected {error.expected}, found {error.found}", _COPY)
+        yield RunFault(JOURNAL, f"{error.field}: expected {error.expected}, found {error.found}", _COPY)
         return
     except StorageError as error:
-        yield RunFault(_JOURNAL, str(error), "once the cause is gone, run fsck again")
+        yield RunFault(JOURNAL, str(error), "once the cause is gone, run fsck again")
         return
-    single = _single(kept)
+    options = _options(kept)
     for trial in trials:
         if trial.state.name == "COMPLETE":
-            yield from _trial(study, trial.number, list(trial.user_attrs.get("scores", [])), single)
+            yield from _trial(study, trial.number, list(trial.user_attrs.get("scores", [])), options)
     if not in_use:  # a row may be newer than what was read of the journal
         yield from _table(study, {trial.number: (trial.state.name, trial.values) for trial in trials if trial.state.is_finished()})
 
 
-def _single(kept: Mapping[str, Any]) -> bool:
-    """Whether the scores of a trial are those of its runs: one environment, one objective, of the runs' own score."""
+def _options(kept: Mapping[str, Any]) -> Mapping[str, Any]:
+    """``sweep.*`` that is part of the study."""
     identity = kept.get(IDENTITY)
-    options = identity.get("options", {}) if isinstance(identity, dict) else {}
+    options = identity.get("options") if isinstance(identity, dict) else None
+    return options if isinstance(options, dict) else {}
+
+
+def _single(options: Mapping[str, Any]) -> bool:
+    """Whether the scores of a trial are those of its runs: one environment, one objective, of the runs' own score."""
     return not options.get("env") and all("." not in str(metric) for metric in options.get("metric", ["."]))
 
 
-def _trial(study: Path, number: int, scores: list[float], single: bool) -> Iterator[RunFault]:
-    """The runs of a complete trial have ended, with the scores that it has."""
+def _trial(study: Path, number: int, scores: list[float], options: Mapping[str, Any]) -> Iterator[RunFault]:
+    """The runs of a complete trial are those of its seeds and environments, have ended, and have the scores that it has."""
     name = f"trial={number:04d}"
-    runs = sorted(path.parent.relative_to(study) for path in (study / name).rglob("status.json")) if (study / name).is_dir() else []
-    if len(runs) < len(scores):
-        yield RunFault(name, f"is COMPLETE in the journal, and {len(scores) - len(runs)} of its runs are gone", _RUN)
+    runs = sorted(path.parent.relative_to(study / name) for path in (study / name).rglob("status.json"))
+    places = [f"env={environment}/" for environment in options.get("env") or ()] or [""]
+    seeds = {Path(f"{place}seed={seed}"): seed for seed in range(len(scores)) for place in places}
     for run in runs:
-        found = read_status(study / run)
+        if not {run, *run.parents} & seeds.keys():  # what fsck itself sets aside lies in the run
+            yield RunFault(f"{name}/{run.as_posix()}", "is no run of its trial", _STRANGER)
+    gone = len(seeds.keys() - set(runs))
+    if gone:
+        yield RunFault(name, f"is COMPLETE in the journal, and {gone} of its runs are gone", _RUN)
+    for run, seed in seeds.items():
+        if run not in runs:
+            continue
+        place = f"{name}/{run.as_posix()}"
+        found = read_status(study / place)
         if found.state not in ("done", "diverged"):
-            yield RunFault(run.as_posix(), f"its trial is COMPLETE in the journal, and the run is {found.state}", _RUN)
-        elif single and found.state == "done" and len(runs) == len(scores):
-            seed = int(run.name.removeprefix("seed="))
-            if seed < len(scores) and found.score != scores[seed]:
-                yield RunFault(run.as_posix(), f"its score is {found.score}, and its trial has {scores[seed]} in the journal", _RUN)
+            yield RunFault(place, f"its trial is COMPLETE in the journal, and the run is {found.state}", _RUN)
+        elif _single(options) and found.state == "done" and found.score != scores[seed]:
+            yield RunFault(place, f"its score is {found.score}, and its trial has {scores[seed]} in the journal", _RUN)
 
 
 def _table(study: Path, ended: Mapping[int, tuple[str, Any]]) -> Iterator[RunFault]:
@@ -126,9 +135,9 @@ def _table(study: Path, ended: Mapping[int, tuple[str, Any]]) -> Iterator[RunFau
 
 def _best(study: Path) -> Iterator[RunFault]:
     try:
-        content = durable.read(study / _BEST, limit=_LIMIT)
+        content = durable.read(study / BEST, limit=_LIMIT)
         whole = content is None or isinstance(yaml.safe_load(content), dict)
     except (StorageError, yaml.YAMLError, UnicodeDecodeError):
         whole = False
     if not whole:
-        yield RunFault(_BEST, "is no configuration that can be read", _ANEW)
+        yield RunFault(BEST, "is no configuration that can be read", _ANEW)

@@ -18,7 +18,8 @@ from ppo_sweep.runs.trainer import EXIT_CODES, RunResult
 from ppo_sweep.sweep.board import Board
 from ppo_sweep.sweep.crew import Crew
 from ppo_sweep.sweep.errors import WorkersDoNotStart
-from ppo_sweep.sweep.ledger import Job, Ledger
+from ppo_sweep.sweep.job import Job
+from ppo_sweep.sweep.ledger import Ledger
 from ppo_sweep.sweep.messages import Orders, Report
 from ppo_sweep.sweep.options import LauncherOptions
 from ppo_sweep.sweep.pool import Worker

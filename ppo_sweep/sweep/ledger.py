@@ -23,7 +23,7 @@ from ppo_sweep.runs.stored_config import check_config, write_config
 from ppo_sweep.runs.study_file import StudyFile, StudyMember
 from ppo_sweep.runs.trainer import EXIT_CODES, RunResult
 from ppo_sweep.sweep.board import MemberLine
-from ppo_sweep.sweep.job import Job as Job
+from ppo_sweep.sweep.job import Job
 from ppo_sweep.sweep.messages import Assignment, Report
 from ppo_sweep.sweep.pool import Lost
 from ppo_sweep.sweep.queue import Waiting

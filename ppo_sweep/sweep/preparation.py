@@ -85,7 +85,7 @@ def _study_refusal(request: StudyRequest) -> str | None:
     from ppo_sweep.runs.lock import holder, is_locked
     from ppo_sweep.sweep.directories import wait_until_free
     from ppo_sweep.sweep.study.carrying_out import directory, identity_of
-    from ppo_sweep.sweep.study.identity import compare
+    from ppo_sweep.sweep.study.identity import check_storage, compare
 
     study = directory(request)
     shared = request.options.storage is not None  # then several processes may be at work on it
@@ -95,6 +95,7 @@ def _study_refusal(request: StudyRequest) -> str | None:
         return f"{study} is in use by {holder(study)}; wait for it or stop it, then the same command continues"
     try:
         compare(study, identity_of(request))
+        check_storage(study, shared=shared)
     except CorruptFile:
         return None  # the study begins a new study.json, and says so
     except (DirectoryMismatch, StorageError) as error:

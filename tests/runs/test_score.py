@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import gymnasium
+import numpy as np
 import pytest
+from gymnasium import spaces
 
 from ppo_sweep.config import Config
-from ppo_sweep.runs.score import random_score, score
+from ppo_sweep.runs.score import diverged_score, random_score, score
 
 CONFIG = Config().replace(**{"env.score_random": -1000.0})
 
@@ -63,3 +67,37 @@ def test_the_random_score_is_measured_where_it_is_not_given() -> None:
     measured = random_score(Config().env)
     assert measured == random_score(Config().env)
     assert measured == pytest.approx(-1237.87, abs=0.01)  # conf/env/pendulum.yaml
+
+
+class Hostile(gymnasium.Env[np.ndarray, np.ndarray]):
+    """Goes wrong in the fifth step of its life, which is later than anybody looks before a run begins."""
+
+    observation_space = spaces.Box(-1.0, 1.0, (1,), np.float64)
+    action_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
+
+    def __init__(self, raises: bool = False) -> None:
+        self.raises = raises
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.steps = 0
+        return np.zeros(1), {}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        self.steps += 1
+        if self.steps == 5 and self.raises:
+            raise RuntimeError("the arm\nfell off")
+        return np.zeros(1), float("nan") if self.steps == 5 else 1.0, False, False, {}
+
+
+gymnasium.register("hostile/Hostile-v0", entry_point=Hostile, max_episode_steps=8)
+
+
+@pytest.mark.parametrize(("raises", "why"), [(False, "a random episode's return is not finite"), (True, "the arm fell off")])
+def test_an_environment_that_goes_wrong_has_no_random_score_and_says_why_every_time(raises: bool, why: str, run: Path) -> None:
+    config = Config.from_dict({"env": {"id": "hostile/Hostile-v0", "kwargs": {"raises": raises}}})
+    for _ in range(2):
+        with pytest.raises(ValueError, match=why):
+            random_score(config.env)
+    assert diverged_score(config, run) == -400.0, "the last one is all that is known"
+    assert score(config.replace(score="auc"), run) == (None, f"env.score_random is not set, and {why}")

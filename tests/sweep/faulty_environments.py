@@ -2,8 +2,8 @@
 
 Importing this module registers it. What goes wrong stands in the environment variable ``FAULTS``, which
 worker processes inherit: a JSON list of ``{"seed": 3, "episode": 5, "step": 2, "do": "segv"}``, where
-``seed`` is the run's, and optionally ``"once": PATH``, a file that is made when it happens and keeps it
-from happening again.
+``seed`` is the run's, and optionally ``"stream": "random"``, an evaluation's of which the first environment goes wrong,
+and ``"once": PATH``, a file that is made when it happens and keeps it from happening again.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ class Walk(gymnasium.Env[np.ndarray, np.ndarray]):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)
         self.at, self.steps = float(self.np_random.uniform(-self.size, self.size)), 0
-        self.faults = [fault for fault in faults() if episode_seed(fault["seed"], "episode", 0, fault["episode"]) == seed]
+        self.faults = [
+            fault for fault in faults() if episode_seed(fault["seed"], fault.get("stream", "episode"), 0, fault["episode"]) == seed
+        ]
         self._go_wrong()
         return self._seen(), {}
 

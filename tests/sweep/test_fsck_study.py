@@ -108,3 +108,27 @@ def test_a_study_at_work_is_not_repaired(walk: Path) -> None:
     lock.release()
     assert {outcome for outcome, _ in found(fsck(walk)).values()} == {"repaired"}
     assert not (walk / ".trials.csv.tmp").exists()
+
+
+def test_a_renamed_run_is_a_stranger_and_its_trial_lacks_one(walk: Path) -> None:
+    (walk / "trial=0000/seed=1").rename(walk / "trial=0000/seed=1.old")
+    (walk / "trial=0000/seed=0/damaged-1").mkdir()
+    shutil.copy(walk / "trial=0000/seed=0/status.json", walk / "trial=0000/seed=0/damaged-1")
+    report = found(fsck(walk))
+    strangers = {path for path, (_, what) in report.items() if what == "is no run of its trial"}
+    assert strangers == {"trial=0000/seed=1.old"}
+    assert report["trial=0000"] == ("left", "is COMPLETE in the journal, and 1 of its runs are gone")
+
+
+def test_a_trial_has_a_run_per_seed_and_environment(walk: Path) -> None:
+    listed = json.loads((walk / "study.json").read_text())
+    listed["optuna"]["options"]["env"] = ["a", "b"]
+    (walk / "study.json").write_text(json.dumps(listed))
+    for trial in walk.glob("trial=*"):
+        for seed in (0, 1):
+            shutil.copytree(trial / f"seed={seed}", trial / f"env=a/seed={seed}")
+            (trial / "env=b").mkdir(exist_ok=True)
+            (trial / f"seed={seed}").rename(trial / f"env=b/seed={seed}")
+    assert not [path for path, (_, what) in found(fsck(walk, dry_run=True)).items() if "of its runs" in what or "no run" in what]
+    shutil.rmtree(walk / "trial=0001/env=b/seed=1")
+    assert found(fsck(walk, dry_run=True))["trial=0001"] == ("left", "is COMPLETE in the journal, and 1 of its runs are gone")

@@ -245,3 +245,18 @@ def test_a_thousand_jobs_are_queued_within_a_few_kilobytes_each(train: Train, mo
     print(f"1000 jobs checked and queued in {time.perf_counter() - began:.1f} s, {resident_kb() - before} kB")
     assert resident_kb() - before < 1000 * 50
     assert all(json.loads(path.read_text())["state"] == "queued" for path in Path("results").rglob("status.json"))
+
+
+@pytest.mark.parametrize("do", ["nan", "memory"])
+def test_a_grid_of_diverged_runs_ends_in_its_table_also_where_the_random_policy_has_no_score(
+    do: str, train: Train, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    faults = [{"seed": seed, "episode": 0, "do": "nan"} for seed in (1, 2)]
+    go_wrong(monkeypatch, *faults, {"seed": 0, "stream": "random", "episode": 0, "do": do})
+    size = {"nan": 0.51, "memory": 0.52}[do]  # no other test has measured these
+    assert train(f"-m {SHORT.replace('total_steps=32', 'total_steps=160')} env.kwargs={{size:{size}}} seed=1,2") == 3
+    said = capsys.readouterr()
+    assert "2 runs: 0 done, 2 diverged" in said.out
+    means = said.out.splitlines()[[line.split()[:2] for line in said.out.splitlines()].index(["runs", "mean"]) + 1].split()
+    assert means[:2] == ["2", "–"], "neither has a last score"
+    assert "Traceback" not in said.out + said.err

@@ -70,14 +70,6 @@ def ask(study: Study, space: Space, sampler: str, seed: int) -> Asked:
     return complete(study, study._storage.create_new_trial(study._study_id, create_trial(state=TrialState.WAITING)), space, sampler, seed)
 
 
-def unfinished(study: Study) -> list[int]:
-    """Trials (their ids) that a process was killed while asking for, oldest first; :func:`complete` finishes them.
-
-    In a storage that other processes share, they may be at it this moment.
-    """
-    return [trial._trial_id for trial in study.get_trials(deepcopy=False, states=(TrialState.WAITING,))]
-
-
 def complete(study: Study, trial_id: int, space: Space, sampler: str, seed: int) -> Asked:
     """Finish asking for a trial that exists already."""
     storage = study._storage

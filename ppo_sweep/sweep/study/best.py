@@ -13,8 +13,7 @@ from typing import Any
 import yaml
 
 from ppo_sweep.runs import durable
-
-NAME = "best.yaml"
+from ppo_sweep.sweep.study.kept import BEST
 
 
 def write(study: Path, overrides: Mapping[str, Any], groups: Sequence[str], lines: Sequence[str]) -> None:
@@ -30,7 +29,7 @@ def write(study: Path, overrides: Mapping[str, Any], groups: Sequence[str], line
     Raises:
         StorageError: the disk refuses.
     """
-    durable.replace(study / NAME, content(study, overrides, groups, lines).encode(), "study")
+    durable.replace(study / BEST, content(study, overrides, groups, lines).encode(), "study")
 
 
 def content(study: Path, overrides: Mapping[str, Any], groups: Sequence[str], lines: Sequence[str]) -> str:

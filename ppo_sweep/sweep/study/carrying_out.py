@@ -25,15 +25,12 @@ from ppo_sweep.sweep.study.conduct import Conductor
 from ppo_sweep.sweep.study.confirmation import COMPLETE, FAIL, PRUNED, TrialResult
 from ppo_sweep.sweep.study.confirming import Confirming
 from ppo_sweep.sweep.study.improvement import no_improvement
-from ppo_sweep.sweep.study.kept import AIM, LAYOUT, OWNER
+from ppo_sweep.sweep.study.kept import AIM, IDLE, LAYOUT, OWNER
 from ppo_sweep.sweep.study.part import DIRECTORY, Part, several
 from ppo_sweep.sweep.study.record import Record
 from ppo_sweep.sweep.study.request import StudyRequest
 from ppo_sweep.sweep.study.search import Search
 from ppo_sweep.sweep.study.storage import OpenStudy, in_use, open_study
-
-#: Study attribute in the storage: what share of their time its workers waited for each other.
-_IDLE = "idle"
 
 
 def carry_out(request: StudyRequest, options: LauncherOptions, command: Sequence[str]) -> int:
@@ -85,6 +82,7 @@ class _Process:
         with suppress(CorruptFile):  # the ledger keeps the damaged file, says so, and begins a new one
             self._part.wait_for_study_file()
             identity.compare(self._study, wanted)
+        identity.check_storage(self._study, shared=self._part.claims is not None)
         opened = open_study(self._study, self._request.name, self._request.options.direction, self._request.options.storage)
         with closing(opened), in_use(self._request.options.storage):
             conductor = self._search(opened, wanted, again=self._part.join(opened))
@@ -203,7 +201,7 @@ class _Process:
             search.run()
             if search.trained:
                 with self._part.alone():
-                    opened.study.set_user_attr(_IDLE, [*opened.study.user_attrs.get(_IDLE, []), list(search.idle)])
+                    opened.study.set_user_attr(IDLE, [*opened.study.user_attrs.get(IDLE, []), list(search.idle)])
         self._board = None
         if search.trained:
             waited, spent = search.idle

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from optuna.trial import FrozenTrial
 
 from ppo_sweep.sweep.study import rungs, stored_trials
 from ppo_sweep.sweep.study.confirmation import COMPLETE
-from ppo_sweep.sweep.study.pieces import Piece, TrialRuns
+from ppo_sweep.sweep.study.pieces import NoWorth, Piece, TrialRuns, seed_scores, worth
 from ppo_sweep.sweep.study.pruners import Course, Judge
 from ppo_sweep.sweep.study.record import Record
 from ppo_sweep.sweep.study.request import StudyRequest
@@ -25,6 +27,25 @@ class Comparison:
         """A run's score at a rung; one that diverged before counts with what stands for it."""
         return piece.values[rung] if rung in piece.values else piece.score(self._objective)
 
+    def worth_at(self, trial: TrialRuns, rung: int) -> float | None:
+        """What a trial is worth at a rung; None if that is not defined there, as without a finished episode."""
+        values = self._values_at(trial, rung)
+        with suppress(NoWorth):  # the trial fails for it when its runs have ended
+            return worth(self._objective, trial.pieces, values) if values else None
+        return None
+
+    def seed_scores_at(self, trial: TrialRuns, rung: int) -> tuple[float, ...]:
+        """What its seeds are worth there; empty as :meth:`worth_at` is None."""
+        values = self._values_at(trial, rung)
+        with suppress(NoWorth):
+            return seed_scores(trial.pieces, values) if values else ()
+        return ()
+
+    def _values_at(self, trial: TrialRuns, rung: int) -> list[float]:
+        """Of all its runs, or none."""
+        values = [value for piece in trial.pieces if (value := self.value_at(piece, rung)) is not None]
+        return values if len(values) == len(trial.pieces) else []
+
     def reason(self, trial: TrialRuns, rung: int, *, before: bool) -> str | None:
         """Why a trial is pruned, if it is.
 
@@ -34,10 +55,11 @@ class Comparison:
         request = self._request
         if rungs.never_pruned(request.seed, trial.number, request.options.prune_audit):
             return None
-        if before and not self._record.again:
-            return None  # it was judged by what was known then
+        repeated = before and self._record.again
+        if not self._record.again and self._record.is_judged(trial.number, rung):
+            return None  # by what was known then
         others = [self._course(other) for other in self._trials.own.values() if other is not trial and other.values]
-        if not before:
+        if not repeated:
             others += filter(lambda course: course.values, map(self._course_of_other, self._record.others()))
         return self._judge.reason(self._course(trial), rung, others)
 

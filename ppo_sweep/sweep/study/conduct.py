@@ -26,7 +26,7 @@ from ppo_sweep.sweep.ledger import Ledger
 from ppo_sweep.sweep.study import asking, samplers, stored_trials
 from ppo_sweep.sweep.study.comparing import Comparison
 from ppo_sweep.sweep.study.confirmation import COMPLETE, FAIL, PRUNED
-from ppo_sweep.sweep.study.pieces import Piece, TrialRuns, seed_scores, worth
+from ppo_sweep.sweep.study.pieces import NoWorth, Piece, TrialRuns
 from ppo_sweep.sweep.study.record import Record
 from ppo_sweep.sweep.study.request import StudyRequest
 from ppo_sweep.sweep.study.timeline import Event, Timeline
@@ -255,17 +255,17 @@ class Conductor:
             if not all(index in piece.values or (piece.over and piece.diverged) for piece in trial.pieces):
                 return
             trial.judged.add(index)
-            values = [self._comparison.value_at(piece, index) for piece in trial.pieces]
-            known = [value for value in values if value is not None]
-            if len(known) < len(values):
-                continue  # without a finished episode there is nothing to compare
-            trial.values[index] = worth(self._objective, trial.pieces, known)
+            value = self._comparison.worth_at(trial, index)
+            if value is None:
+                continue
+            trial.values[index] = value
             before = self._record.is_reported(trial.number, rung.steps)
-            self._record.report(trial.number, rung.steps, trial.values[index])
+            self._record.report(trial.number, rung.steps, value)
             reason = self._comparison.reason(trial, index, before=before)
             if reason is not None:
                 self._prune(trial, f"at {rung.steps} steps: {reason}")
                 return
+            self._record.judged(trial.number, index)
 
     def _prune(self, trial: TrialRuns, reason: str) -> None:
         for piece in trial.pieces:
@@ -274,11 +274,9 @@ class Conductor:
                 self._timeline.vacate(piece.slot)
                 if piece.result is None:
                     self.evictions[trial.worker].append(piece)
-        last = trial.values[max(trial.values)] if trial.values else None
-        trial.final = None if last is None else (last,)
-        rung = max(trial.values, default=None)
-        values = [] if rung is None else [value for piece in trial.pieces if (value := self._comparison.value_at(piece, rung)) is not None]
-        trial.scores = seed_scores(trial.pieces, values) if len(values) == len(trial.pieces) else ()
+        if trial.values:
+            rung = max(trial.values)
+            trial.final, trial.scores = (trial.values[rung],), self._comparison.seed_scores_at(trial, rung)
         self.trials.tell(trial, PRUNED, reason)
 
     # ------------------------------------------------------------------ ends
@@ -290,18 +288,11 @@ class Conductor:
             assert failed[0].result is not None
             self.trials.tell(trial, FAIL, f"{failed[0].name}: {failed[0].result.reason}")
             return
-        final = []
-        for objective in self._request.options.objectives:
-            scores = [piece.score(objective) for piece in trial.pieces]
-            known = [value for value in scores if value is not None]
-            if len(known) < len(scores):
-                piece = trial.pieces[scores.index(None)]
-                why = piece.result.reason if piece.result is not None else None
-                self.trials.tell(trial, FAIL, f"{piece.name} has no score: {why or 'no training episode was finished'}")
-                return
-            final.append(worth(objective, trial.pieces, known))
-            trial.scores = trial.scores or seed_scores(trial.pieces, known)
-        trial.final = tuple(final)
+        try:
+            trial.weigh(self._request.options.objectives)
+        except NoWorth as error:
+            self.trials.tell(trial, FAIL, str(error))
+            return
         self._compare_ended(trial)
         self.trials.tell(trial, COMPLETE, None)
 
@@ -310,7 +301,7 @@ class Conductor:
         for index, rung in enumerate(self._request.rungs):
             if index not in trial.judged:
                 trial.judged.add(index)
-                values = [value for piece in trial.pieces if (value := self._comparison.value_at(piece, index)) is not None]
-                if len(values) == len(trial.pieces):
-                    trial.values[index] = worth(self._objective, trial.pieces, values)
-                    self._record.report(trial.number, rung.steps, trial.values[index])
+                value = self._comparison.worth_at(trial, index)
+                if value is not None:
+                    trial.values[index] = value
+                    self._record.report(trial.number, rung.steps, value)

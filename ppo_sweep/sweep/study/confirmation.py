@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,9 @@ COMPLETE, PRUNED, FAIL = "COMPLETE", "PRUNED", "FAIL"
 
 #: The default configuration among the confirmed ones.
 DEFAULT = "default"
+
+#: What report seeds say of the winner against the default configuration.
+BETTER, WORSE, OPEN, TOO_FEW = "better", "worse", "not separated", "too few seeds"
 
 
 @dataclass(frozen=True)
@@ -58,14 +61,20 @@ def pooled_standard_error(results: Sequence[TrialResult]) -> float | None:
     return math.sqrt(squares / freedom / seeds) if freedom else None
 
 
-def candidates(results: Sequence[TrialResult], objectives: Sequence[Objective], limit: int) -> tuple[int, ...]:
+def candidates(
+    results: Sequence[TrialResult],
+    objectives: Sequence[Objective],
+    limit: int,
+    configuration: Callable[[Mapping[str, Any]], Hashable],
+) -> tuple[int, ...]:
     """The trials to confirm, best first; trial 0 is not among them, because the default is confirmed in any case.
 
     With one objective: those within one pooled standard error of the best value (with one seed per trial: the best ones).
-    With several: the Pareto set. Equal configurations count once.
+    With several: the Pareto set. Equal configurations count once, and not at all if they are equal to the default one.
 
     Args:
         limit: at most so many.
+        configuration: overrides → what is equal for those that amount to one configuration.
     """
     complete = [result for result in results if result.state == COMPLETE and result.values is not None]
     if not complete:
@@ -78,11 +87,10 @@ def candidates(results: Sequence[TrialResult], objectives: Sequence[Objective], 
         error = pooled_standard_error(results)
         near = math.inf if error is None else error
         chosen = [result for result in ranked if sign * (_first(ranked[0]) - _first(result)) <= near]
-    different: dict[str, int] = {}
+    different: dict[Hashable, int] = {configuration({}): 0}
     for result in chosen:
-        if result.number != 0:
-            different.setdefault(repr(sorted(result.overrides.items())), result.number)
-    return tuple(different.values())[:limit]
+        different.setdefault(configuration(result.overrides), result.number)
+    return tuple(number for number in different.values() if number != 0)[:limit]
 
 
 def pareto(results: Sequence[TrialResult], objectives: Sequence[Objective]) -> list[TrialResult]:
@@ -91,21 +99,18 @@ def pareto(results: Sequence[TrialResult], objectives: Sequence[Objective]) -> l
     return [one for one in complete if not any(_dominates(other, one, objectives) for other in complete)]
 
 
-def winner(confirmed: Mapping[str, Sequence[float]], objective: Objective) -> str:
+def winner(confirmed: Mapping[str, Sequence[float]], objective: Objective) -> str | None:
     """Which configuration is the best on the confirmation seeds.
 
     Args:
         confirmed: name (``rank=1``, :data:`DEFAULT`) → scores.
 
     Returns:
-        A name; of equal ones the default, then the lower rank.
-
-    Raises:
-        ValueError: nothing was confirmed.
+        A name; of equal ones the default, then the lower rank. None if nothing has the scores that the objective needs.
     """
     values = {name: objective.value(scores) for name, scores in confirmed.items() if len(scores) >= objective.least_seeds}
     if not values:
-        raise ValueError("no configuration has been confirmed")
+        return None
     best = max(values.values()) if objective.maximize else min(values.values())
     return min((name for name, value in values.items() if value == best), key=lambda name: (name != DEFAULT, _rank(name)))
 
@@ -134,10 +139,21 @@ class Report:
     maximize: bool = True
 
     @property
+    def word(self) -> str:
+        """Of the winner against the default, by the interval of the paired difference: :data:`BETTER`, :data:`WORSE`, :data:`OPEN` or
+        :data:`TOO_FEW`; empty where the default won."""
+        if self.winner == 0:
+            return ""
+        if self.difference.low is None:
+            return TOO_FEW
+        if not self.difference.excludes_zero:
+            return OPEN
+        return BETTER if (self.difference.mean > 0) == self.maximize else WORSE
+
+    @property
     def beaten(self) -> bool:
-        """Whether the default configuration is beaten: the interval of the paired difference lies on the good side of 0."""
-        good = self.difference.mean > 0 if self.maximize else self.difference.mean < 0
-        return self.winner != 0 and good and self.difference.excludes_zero
+        """Whether the default configuration is beaten."""
+        return self.word == BETTER
 
     def lines(self) -> list[str]:
         """The report in sentences, for the terminal and ``best.yaml``."""
@@ -145,6 +161,8 @@ class Report:
             lines = ["The default configuration is the best one on the confirmation seeds: nothing that was tried beats it."]
         elif self.beaten:
             lines = [f"Trial {self.winner} is better than the default configuration."]
+        elif self.word == WORSE:
+            lines = [f"Trial {self.winner} led on the confirmation seeds and is worse than the default configuration on the report seeds."]
         else:
             lines = [f"Trial {self.winner} is not separated from the default configuration: the study does not show that it is better."]
         lines.append(f"On report seeds: {self.best}; the default {self.default}; difference, seed by seed, {self.difference}.")

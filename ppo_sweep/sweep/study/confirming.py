@@ -13,13 +13,13 @@ from ppo_sweep.runs import stored_config
 from ppo_sweep.runs.errors import StorageError
 from ppo_sweep.runs.interrupts import Interrupts
 from ppo_sweep.runs.study_file import StudyFile
+from ppo_sweep.sweep.job import Job
 from ppo_sweep.sweep.launch import train_all
-from ppo_sweep.sweep.ledger import Job
 from ppo_sweep.sweep.options import LauncherOptions
 from ppo_sweep.sweep.study import best, confirmation
 from ppo_sweep.sweep.study.confirmation import DEFAULT, TrialResult
-from ppo_sweep.sweep.study.kept import CONFIRMED
-from ppo_sweep.sweep.study.pieces import Piece, seed_scores
+from ppo_sweep.sweep.study.kept import BEST, CONFIRMED
+from ppo_sweep.sweep.study.pieces import NoWorth, Piece, seed_scores
 from ppo_sweep.sweep.study.request import StudyRequest
 
 
@@ -55,10 +55,10 @@ class Confirming:
             DirectoryBusy, DirectoryMismatch, StorageError, WorkersDoNotStart: as :func:`~ppo_sweep.sweep.launch.train_all`.
         """
         request, options = self._request, self._request.options
-        chosen = confirmation.candidates(results, options.objectives, options.confirm_top)
+        chosen = confirmation.candidates(results, options.objectives, options.confirm_top, self._configuration)
         trials = {result.number: result for result in results}
         if options.confirm_top == 0:
-            [number, *_] = confirmation.candidates(results, options.objectives, 1) or [0]
+            [number, *_] = confirmation.candidates(results, options.objectives, 1, self._configuration) or [0]
             self._export(trials[number], ["Chosen by its tuning seeds alone (sweep.confirm_top=0), so its value there is too good."])
             return 0
         if len(options.objectives) > 1:
@@ -69,6 +69,9 @@ class Confirming:
         if self._stopped():
             return 0
         winner = confirmation.winner({name: list(scores.values()) for name, scores in confirmed.items()}, options.objectives[0])
+        if winner is None:
+            self._say(["the confirmation seeds have no scores; look at the failed runs above"])
+            return 3
         self._say(
             [f"confirmed: {name} (trial {names[name]}) {_mean(scores)}" for name, scores in confirmed.items()]
             + [f"the winner on the confirmation seeds: {'the default configuration' if winner == DEFAULT else f'trial {names[winner]}'}"]
@@ -76,7 +79,7 @@ class Confirming:
         reported = self._train({name: overrides[name] for name in dict.fromkeys([winner, DEFAULT])}, options.reporting_seeds)
         if self._stopped():
             return 0
-        if not reported[winner] or not reported[DEFAULT]:
+        if not reported[winner].keys() & reported[DEFAULT].keys():
             self._say(["the report seeds have no scores, so nothing can be said of the winner; look at the failed runs above"])
             return 3
         report = confirmation.report(names[winner], reported[winner], reported[DEFAULT], results, options.objectives[0], request.seed)
@@ -106,6 +109,10 @@ class Confirming:
 
     def _config(self, overrides: Mapping[str, Any], environment: str | None, seed: int) -> Config:
         return self._request.space.config(overrides, environment).replace(seed=seed, study=self._request.name, force=False)
+
+    def _configuration(self, overrides: Mapping[str, Any]) -> tuple[str, ...]:
+        """What tells configurations apart: their hashes, one per environment."""
+        return tuple(self._request.space.config(overrides, env).hash for env in self._request.options.env or (None,))
 
     def _stopped(self) -> bool:
         return self._interrupts.received is not None
@@ -162,12 +169,13 @@ class Confirming:
                         values.append(piece.score(objective))
                 known = [value for value in values if value is not None]
                 if len(known) == len(own):
-                    [scores[name][seed]] = seed_scores(own, known)
+                    with suppress(NoWorth):
+                        [scores[name][seed]] = seed_scores(own, known)
         return scores
 
     def _export(self, trial: TrialResult, lines: Sequence[str]) -> None:
         best.write(self._study, {**self._request.fixed, **trial.overrides}, self._request.groups, lines)
-        self._say([f"{self._study / best.NAME}: {'the default configuration' if trial.number == 0 else f'trial {trial.number}'}"])
+        self._say([f"{self._study / BEST}: {'the default configuration' if trial.number == 0 else f'trial {trial.number}'}"])
 
 
 def _mean(scores: Mapping[int, float]) -> str:

@@ -2,7 +2,8 @@
 
 A study is its space, sampler, pruner, seeds, metric, environments and the default configuration, fixed overrides
 included: with any other, its earlier trials would be compared with what they are not. How long it
-goes on (``n_trials``, ``timeout``, ``max_env_steps``), how it is confirmed and where trials are stored is not part of it.
+goes on (``n_trials``, ``timeout``, ``max_env_steps``) and how it is confirmed is not part of it. Where its trials are stored is
+not either, but they stay there (:func:`check_storage`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 from ppo_sweep.config import OPERATIONAL_KEYS, Config
 from ppo_sweep.runs import naming, strict_json
-from ppo_sweep.runs.errors import DirectoryMismatch
+from ppo_sweep.runs.errors import CorruptFile, DirectoryMismatch
 from ppo_sweep.runs.study_file import NAME, read_study
 from ppo_sweep.sweep.study import kept
 from ppo_sweep.sweep.study.options import StudyOptions
@@ -77,6 +78,28 @@ def compare(study: Path, wanted: Mapping[str, Any]) -> None:
         f"{study} holds another study: {'; '.join(shown)}. Its trials cannot be continued under other rules: give another study=, or "
         "what it was begun with"
     )
+
+
+def check_storage(study: Path, *, shared: bool) -> None:
+    """Refuse to begin a second search in the directory of a study whose trials are elsewhere.
+
+    Args:
+        shared: the trials are to be in a database, not in the journal.
+
+    Raises:
+        DirectoryMismatch: the study was begun in the other one.
+        StorageError: as :func:`stored`.
+    """
+    try:
+        found = read_study(study)
+    except CorruptFile:  # the journal, if it is there, still says where they are
+        found = None
+    other = {} if found is None else found.other
+    in_database = kept.OWNER in other
+    if in_database and not shared:
+        raise DirectoryMismatch(f"{study}: its trials are in a database; give the sweep.storage it was begun with")
+    if shared and not in_database and (KEY in other or (study / kept.JOURNAL).exists()):
+        raise DirectoryMismatch(f"{study}: its trials are in its journal, {kept.JOURNAL}; leave sweep.storage out")
 
 
 def differences(earlier: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ppo_sweep.config import ConfigError, Fault
 from ppo_sweep.sweep.study import objective
+from ppo_sweep.sweep.study.kept import CONFIRM_FROM, REPORT_FROM
 
 #: Name → what it is, in the order of the documentation.
 SAMPLERS = ("tpe", "gp", "cmaes", "qmc", "random", "grid", "nsga2")
@@ -19,9 +20,6 @@ DIRECTIONS = ("maximize", "minimize")
 
 #: Samplers that handle several objectives.
 _PARETO_SAMPLERS = ("tpe", "gp", "qmc", "random", "grid", "nsga2")
-
-#: Tuning seeds are 0 … S − 1 and must stay below the confirmation seeds (PROTOCOL §3).
-CONFIRM_FROM, REPORT_FROM = 1000, 2000
 
 #: A signed-rank test of fewer pairs cannot reach p < 0.1 (its smallest one-sided p is 2⁻ⁿ).
 WILCOXON_SEEDS = 4

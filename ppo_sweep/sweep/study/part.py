@@ -6,6 +6,7 @@ the runs in ``study.json`` as they come; the others list nothing until the end.
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,9 +17,8 @@ from typing import Any
 from ppo_sweep.runs.errors import CorruptFile, DirectoryBusy, DirectoryMismatch
 from ppo_sweep.runs.lock import RunLock, holder, is_locked
 from ppo_sweep.runs.study_file import read_study
-from ppo_sweep.sweep.study import best
 from ppo_sweep.sweep.study.claims import Claims
-from ppo_sweep.sweep.study.kept import CONFIRMED, OWNER
+from ppo_sweep.sweep.study.kept import BEST, CONFIRMED, OWNER
 from ppo_sweep.sweep.study.storage import OpenStudy
 
 #: Study attributes in the storage: whose a database's study is, and whether several processes have been at work on it at a time.
@@ -98,13 +98,28 @@ class Part:
     def _own(self, opened: OpenStudy) -> None:
         """Refuse a database's study that is worked on in another directory: its trials would be taken for this directory's."""
         here = f"{socket.gethostname()}:{self._study.absolute()}"
-        owner = opened.study.user_attrs.get(DIRECTORY)
+        owner, before = opened.study.user_attrs.get(DIRECTORY), self.kept().get(OWNER)
         if owner is None and not opened.study.get_trials(deepcopy=False):
+            if before is not None:
+                raise DirectoryMismatch(f"{self._study}: its trials are in another database; give the sweep.storage it was begun with")
             opened.study.set_user_attr(DIRECTORY, here)
-        elif owner not in (here, self.kept().get(OWNER, here)):
+        elif owner is not None and owner == before != here:
+            self._take_over(opened, owner, here)
+        elif owner != here:
             raise DirectoryMismatch(
                 f"the study {self._name!r} in this storage belongs to {owner or 'another program'}; give study=, "
                 "or work in that directory: processes on several hosts need it on a shared disk"
+            )
+
+    def _take_over(self, opened: OpenStudy, owner: str, here: str) -> None:
+        """The study's own directory under another path: moved, or mounted here; refused if it is a copy."""
+        host, _, path = owner.partition(":")
+        if host == socket.gethostname() and not os.path.exists(path):
+            opened.study.set_user_attr(DIRECTORY, here)
+        elif host == socket.gethostname() and not os.path.samefile(path, self._study):
+            raise DirectoryMismatch(
+                f"{self._study} is a copy of {path}, which the study {self._name!r} in this storage belongs to; work there, or remove that "
+                "directory if this one is to take its place"
             )
 
     def leave(self, opened: OpenStudy, stopped: Callable[[], bool]) -> str | None:
@@ -123,11 +138,14 @@ class Part:
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while not self.lock() and not stopped():
             if time.monotonic() > deadline:
-                return f"{holder(self._study)} is at the end of the study too, and confirms it"
+                return (
+                    f"{holder(self._study)} has the study, and confirms the trials that it knows of; once it has ended, the same command "
+                    f"confirms all {len(trials)}"
+                )
             time.sleep(0.1)
         confirmed = self.kept().get(CONFIRMED)
         if confirmed is not None and confirmed != self._confirmed and confirmed.get("of") == len(trials):
-            return f"another process has confirmed the study: {self._study / best.NAME}"
+            return f"another process has confirmed the study: {self._study / BEST}"
         return None
 
     def kept(self) -> Mapping[str, Any]:

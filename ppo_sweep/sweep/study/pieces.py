@@ -81,6 +81,10 @@ class Piece:
         return diverged_score(wanted, self.path, worse=objective.worse_score) if self.diverged else score(wanted, self.path)[0]
 
 
+class NoWorth(ValueError):
+    """A trial is worth nothing that could be compared: a run has no score, or those of several environments are on no common scale."""
+
+
 @dataclass
 class TrialRuns:
     """A trial in progress.
@@ -111,16 +115,42 @@ class TrialRuns:
         """That its runs have taken together."""
         return sum(min(piece.iteration, piece.config.iterations) * piece.config.steps_per_iteration for piece in self.pieces)
 
+    def weigh(self, objectives: Sequence[Objective]) -> None:
+        """Find out what the trial is worth, now that all its runs have ended.
+
+        Raises:
+            NoWorth: nothing, and why.
+        """
+        final = []
+        for objective in objectives:
+            scores = [piece.score(objective) for piece in self.pieces]
+            known = [value for value in scores if value is not None]
+            if len(known) < len(scores):
+                piece = self.pieces[scores.index(None)]
+                why = piece.result.reason if piece.result is not None else None
+                raise NoWorth(f"{piece.name} has no score: {why or 'no training episode was finished'}")
+            final.append(worth(objective, self.pieces, known))
+            self.scores = self.scores or seed_scores(self.pieces, known)
+        self.final = tuple(final)
+
 
 def on_one_scale(pieces: Sequence[Piece], scores: Sequence[float]) -> dict[str | None, list[float]]:
-    """Scores by environment, in order of the seeds; normalised if there are several environments."""
+    """Scores by environment, in order of the seeds; normalised if there are several environments.
+
+    Raises:
+        NoWorth: the random policy's score cannot be measured.
+    """
     environments = dict.fromkeys(piece.environment for piece in pieces)
     scaled: dict[str | None, list[float]] = {environment: [] for environment in environments}
     for piece, value in zip(pieces, scores, strict=True):
         env = piece.config.env
         if len(environments) > 1:
             assert env.score_reference is not None  # a study without is refused
-            value = normalised(value, random_score(env), env.score_reference)
+            try:
+                random = random_score(env)
+            except ValueError as error:
+                raise NoWorth(f"env.score_random of {piece.environment} is not set, and {error}") from error
+            value = normalised(value, random, env.score_reference)
         scaled[piece.environment].append(value)
     return scaled
 
@@ -130,11 +160,18 @@ def worth(objective: Objective, pieces: Sequence[Piece], scores: Sequence[float]
 
     Args:
         scores: of its pieces, raw.
+
+    Raises:
+        NoWorth: as :func:`on_one_scale`.
     """
     return objective.over_environments({str(environment): values for environment, values in on_one_scale(pieces, scores).items()})
 
 
 def seed_scores(pieces: Sequence[Piece], scores: Sequence[float]) -> tuple[float, ...]:
-    """One number per seed: the mean over environments."""
+    """One number per seed: the mean over environments.
+
+    Raises:
+        NoWorth: as :func:`on_one_scale`.
+    """
     columns = list(on_one_scale(pieces, scores).values())
     return tuple(sum(values) / len(values) for values in zip(*columns, strict=True))

@@ -15,15 +15,10 @@ from typing import Any, Protocol
 
 from ppo_sweep.runs import durable
 from ppo_sweep.runs.errors import CorruptFile
-from ppo_sweep.sweep.study.kept import AIM, CONFIRMED, IDENTITY
-
-TABLE = "trials.csv"
+from ppo_sweep.sweep.study.kept import AIM, CONFIRMED, IDENTITY, REPORT_FROM, TABLE
 
 #: What a row must have of its columns.
 _NEEDED = ("number", "state", "value", "value_std", "env_steps")
-
-#: Report seeds begin here (PROTOCOL §3).
-_REPORT_FROM = 2000
 
 _SIZE_LIMIT = 2**28
 _ENDED = ("done", "pruned", "diverged", "failed")
@@ -102,7 +97,8 @@ def progress(study: Path, kept: Mapping[str, Any], runs: Sequence[Run]) -> Study
         if number.isdigit() and run.path.startswith("trial=") and int(number) not in ended:
             trials.setdefault(int(number), []).append(run)
     shares = [share for share in aim.get("rungs", ()) if isinstance(share, float)]
-    running = tuple(RunningTrial(number, _passed(own, shares), len(shares)) for number, own in sorted(trials.items()))
+    size = _trial_size(identity)
+    running = tuple(RunningTrial(number, _passed(own, size, shares), len(shares)) for number, own in sorted(trials.items()))
     return StudyProgress(
         n_trials,
         dict(Counter(row["state"] for row in rows)),
@@ -133,7 +129,18 @@ def read_table(study: Path) -> list[dict[str, str]]:
     return rows
 
 
-def _passed(runs: Sequence[Run], shares: Sequence[float]) -> int:
+def _trial_size(identity: Mapping[str, Any]) -> int:
+    """How many runs a trial has: seeds × environments."""
+    options = identity.get("options")
+    options = options if isinstance(options, dict) else {}
+    seeds, environments = options.get("seeds"), options.get("env")
+    return (seeds if isinstance(seeds, int) else 1) * max(1, len(environments) if isinstance(environments, list) else 1)
+
+
+def _passed(runs: Sequence[Run], size: int, shares: Sequence[float]) -> int:
+    """Rungs that all runs of a trial, of which there are ``size``, have passed; those that are not listed have not begun."""
+    if len(runs) < size:
+        return 0
     done = min(run.env_steps / max(1, run.steps_in_all) for run in runs)
     return sum(done >= share for share in shares)
 
@@ -153,7 +160,7 @@ def _stage(kept: Mapping[str, Any], runs: Sequence[Run]) -> str:
     confirming = [run for run in runs if run.path.startswith("confirm/")]
     if not confirming:
         return ""
-    reporting = [run for run in confirming if _seed(run) >= _REPORT_FROM]
+    reporting = [run for run in confirming if _seed(run) >= REPORT_FROM]
     shown = reporting or confirming
     over = sum(run.state in _ENDED for run in shown)
     confirmed = kept.get(CONFIRMED)

@@ -144,6 +144,15 @@ class Record:
         if not self.is_reported(number, step):
             self._study._storage.set_trial_intermediate_value(self._ids[number], step, value)
 
+    def judged(self, number: int, rung: int) -> None:
+        """Keep that a trial was judged at a rung and goes on, for the process that takes it up; a journal's judgements are repeated."""
+        if self._claims is not None and not self.is_told(number):
+            self.note(number, _judged(rung), True)
+
+    def is_judged(self, number: int, rung: int) -> bool:
+        """Whether a trial was judged at a rung, and went on."""
+        return self.has(number, _judged(rung))
+
     def is_told(self, number: int) -> bool:
         """Whether a trial had ended when this process took it up."""
         found = self._trials.get(number)
@@ -155,3 +164,8 @@ class Record:
             self._study._storage.set_trial_state_values(self._ids[number], TrialState[state], values)
         if self._claims is not None:
             self._claims.release(number)
+
+
+def _judged(rung: int) -> str:
+    """The trial attribute of a judgement."""
+    return f"judged {rung}"

@@ -33,8 +33,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from ppo_sweep.config import Fault
 from ppo_sweep.runs import durable
 from ppo_sweep.runs.errors import CorruptFile, StorageError, storage_errors
-
-JOURNAL = "optuna.log"
+from ppo_sweep.sweep.study.kept import JOURNAL
 
 #: Optuna's name of the lock that it writes the journal under.
 _LOCK = f"{JOURNAL}.lock"
@@ -130,18 +129,8 @@ def in_use(url: str | None) -> Iterator[None]:
         raise StorageError(f"the study's storage {_shown(url)} cannot be used: {_said(error)}; {advice}") from error
 
 
-def journal_length(directory: Path) -> int:
-    """Bytes of the journal up to the end of its last whole line; 0 without one.
-
-    Raises:
-        StorageError: it cannot be read.
-    """
-    content = durable.read(directory / JOURNAL, limit=_SIZE_LIMIT)
-    return 0 if content is None else content.rfind(b"\n") + 1
-
-
-def read_journal(directory: Path, start: int = 0) -> list[dict[str, Any]]:
-    """The changes from byte ``start`` (a :func:`journal_length`) on, as Optuna wrote them; a torn last line is left out.
+def read_journal(directory: Path) -> list[dict[str, Any]]:
+    """The changes in the journal, as Optuna wrote them; a torn last line is left out.
 
     Raises:
         CorruptFile: a line is no JSON.
@@ -150,8 +139,7 @@ def read_journal(directory: Path, start: int = 0) -> list[dict[str, Any]]:
     path = directory / JOURNAL
     content = durable.read(path, limit=_SIZE_LIMIT) or b""
     end = content.rfind(b"\n") + 1
-    first = 1 + content.count(b"\n", 0, start)
-    return [_change(line, path, first + index) for index, line in enumerate(content[start:end].splitlines())]
+    return [_change(line, path, number) for number, line in enumerate(content[:end].splitlines(), start=1)]
 
 
 def torn(path: Path) -> int:

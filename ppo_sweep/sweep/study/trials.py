@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ppo_sweep.runs.status import read_status
-from ppo_sweep.sweep.ledger import Job
+from ppo_sweep.sweep.job import Job
 from ppo_sweep.sweep.study import asking, stored_trials, trials_table
 from ppo_sweep.sweep.study.claims import trial_directory
 from ppo_sweep.sweep.study.confirmation import COMPLETE, TrialResult

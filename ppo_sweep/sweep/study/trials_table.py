@@ -10,8 +10,7 @@ from pathlib import Path
 
 from ppo_sweep.runs import durable, naming
 from ppo_sweep.sweep.study.confirmation import TrialResult
-
-NAME = "trials.csv"
+from ppo_sweep.sweep.study.kept import TABLE
 
 COLUMNS = ("number", "state", "value", "value_std", "seeds", "env_steps", "diverged", "reason")
 
@@ -27,7 +26,7 @@ def write(study: Path, results: Sequence[TrialResult], knobs: Sequence[str]) -> 
     Raises:
         StorageError: the disk refuses.
     """
-    durable.replace(study / NAME, content(results, knobs).encode(), "study", durable=False)
+    durable.replace(study / TABLE, content(results, knobs).encode(), "study", durable=False)
 
 
 def content(results: Sequence[TrialResult], knobs: Sequence[str]) -> str:

@@ -14,8 +14,9 @@ from optuna.trial import FrozenTrial, TrialState
 from spaces import default_space, space
 
 from ppo_sweep.sweep.study import asking, samplers
+from ppo_sweep.sweep.study.kept import JOURNAL
 from ppo_sweep.sweep.study.space import Space
-from ppo_sweep.sweep.study.storage import JOURNAL, mend, open_study
+from ppo_sweep.sweep.study.storage import mend, open_study
 
 SAMPLERS = ("tpe", "gp", "cmaes", "qmc", "random", "grid", "nsga2")
 SEED = 3
@@ -135,9 +136,9 @@ def test_an_ask_that_was_killed_anywhere_is_completed_with_the_same_parameters(s
         cut.mkdir()
         (cut / JOURNAL).write_bytes(after[:end])
         study = open_study(cut, "test", ["maximize"]).study
-        waiting = asking.unfinished(study)
+        waiting = study.get_trials(states=(TrialState.WAITING,))
         if waiting:
-            found = asking.complete(study, waiting[0], made, sampler, SEED)
+            found = asking.complete(study, waiting[0]._trial_id, made, sampler, SEED)
         elif len(study.trials) == wanted.number:
             found = asking.ask(study, made, sampler, SEED)
         else:
@@ -146,7 +147,7 @@ def test_an_ask_that_was_killed_anywhere_is_completed_with_the_same_parameters(s
             found = asking.Asked(trial.number, trial._trial_id, trial.user_attrs["overrides"], trial.params)
         assert (found.number, dict(found.params), dict(found.overrides)) == (wanted.number, dict(wanted.params), dict(wanted.overrides))
         assert len(study.trials) == wanted.number + 1
-        assert not asking.unfinished(study)
+        assert not study.get_trials(states=(TrialState.WAITING,))
 
 
 def test_trial_0_is_the_default_configuration(tmp_path: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from scipy import stats
+from spaces import space
 
-from ppo_sweep.sweep.study import intervals
-from ppo_sweep.sweep.study.confirmation import DEFAULT, TrialResult, candidates, pareto, pooled_standard_error, report, winner
+from ppo_sweep.sweep.study import confirmation, intervals
+from ppo_sweep.sweep.study.confirmation import DEFAULT, TrialResult, pareto, pooled_standard_error, report, winner
 from ppo_sweep.sweep.study.objective import Objective
 
 MEAN = Objective("mean")
@@ -18,6 +21,11 @@ def trial(
 ) -> TrialResult:
     worth = values if values is not None else (sum(scores) / len(scores),) if scores else None
     return TrialResult(number, state, worth, scores, overrides or {"algo.lr": number}, 1000)
+
+
+def candidates(results: Sequence[TrialResult], objectives: Sequence[Objective], limit: int) -> tuple[int, ...]:
+    """With overrides that are configurations themselves."""
+    return confirmation.candidates(results, objectives, limit, lambda overrides: tuple(overrides.items()))
 
 
 def test_the_pooled_standard_error_is_of_a_trial_s_mean() -> None:
@@ -45,6 +53,15 @@ def test_pruned_and_failed_trials_and_repeated_configurations_are_not_confirmed(
     assert candidates([], [MEAN], 8) == ()
 
 
+def test_a_trial_that_amounts_to_the_default_configuration_is_not_confirmed_beside_it() -> None:
+    made = space({"algo.gamma": {"choices": [0.9, 0.99]}, "algo": {"choices": ["clip", "no_clip"]}})
+    default = made.config({})
+    assert default.algo.gamma == 0.99
+    chosen = [{}, {"algo.gamma": 0.99}, {"algo": "clip", "algo.gamma": 0.9}, {"algo.gamma": 0.9}]
+    trials = [TrialResult(number, "COMPLETE", (1.0,), (1.0,), overrides, 1000) for number, overrides in enumerate(chosen)]
+    assert confirmation.candidates(trials, [MEAN], 8, lambda overrides: made.config(overrides).hash) == (2,)
+
+
 def test_one_seed_per_trial_has_no_standard_error_so_the_best_ones_are_confirmed() -> None:
     assert candidates([trial(number, float(number)) for number in range(20)], [MEAN], 8) == tuple(range(19, 11, -1))
 
@@ -62,8 +79,7 @@ def test_the_confirmation_seeds_choose_the_winner() -> None:
     assert winner({"rank=1": [4, 4], "rank=2": [4, 4], DEFAULT: [4, 4]}, MEAN) == DEFAULT
     assert winner({"rank=2": [4, 4], "rank=1": [4, 4], DEFAULT: [1, 1]}, MEAN) == "rank=1"
     assert winner({"rank=1": [1, 2], DEFAULT: [4, 4]}, Objective("mean", maximize=False)) == "rank=1"
-    with pytest.raises(ValueError, match="no configuration has been confirmed"):
-        winner({"rank=1": []}, MEAN)
+    assert winner({"rank=1": []}, MEAN) is None
 
 
 def scores(mean: float, n: int = 10, seed: int = 0) -> dict[int, float]:
@@ -87,14 +103,22 @@ def test_a_winner_that_is_not_separated_is_not_called_better() -> None:
     made = report(7, scores(2.1), scores(2, seed=1), [], MEAN)
     assert not made.beaten
     assert made.lines()[0] == ("Trial 7 is not separated from the default configuration: the study does not show that it is better.")
+    assert made.word == "not separated"
+    assert report(7, scores(9, 2), scores(0, 2), [], MEAN).word == "too few seeds"
+
+
+def test_a_winner_that_is_worse_on_the_report_seeds_is_called_worse() -> None:
     worse = report(7, scores(0), scores(9, seed=1), [], MEAN)
-    assert not worse.beaten
+    assert not worse.beaten and worse.word == "worse"
+    led = "Trial 7 led on the confirmation seeds and is worse than the default configuration on the report seeds."
+    assert worse.lines()[0] == led
+    assert report(7, scores(9), scores(0, seed=1), [], Objective("mean", maximize=False)).lines()[0] == led
     assert report(7, scores(0), scores(9, seed=1), [], Objective("mean", maximize=False)).beaten
 
 
 def test_a_default_that_wins_is_said_so() -> None:
     made = report(0, scores(2), scores(2), [trial(0, 1, 2, 3)], MEAN)
-    assert not made.beaten
+    assert not made.beaten and made.word == ""
     assert made.lines()[0].startswith("The default configuration is the best one on the confirmation seeds")
 
 

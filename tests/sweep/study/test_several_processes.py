@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -12,14 +13,24 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from optuna.trial import create_trial
 from several import assert_every_trial_once, command, kill, start, stored, trials_of
+from spaces import space
 from studies import attempts, killed, runs, study, table
 from sweeping import assert_same_bytes, wait_for
 
-from ppo_sweep.runs.lock import is_locked
+from ppo_sweep.runs.lock import RunLock, is_locked
 from ppo_sweep.runs.status import read_status
+from ppo_sweep.sweep.study import part
 from ppo_sweep.sweep.study.claims import Claims
+from ppo_sweep.sweep.study.comparing import Comparison
+from ppo_sweep.sweep.study.options import StudyOptions
+from ppo_sweep.sweep.study.pieces import TrialRuns
+from ppo_sweep.sweep.study.record import Record
+from ppo_sweep.sweep.study.request import StudyRequest
+from ppo_sweep.sweep.study.rungs import Rung, Rungs
 from ppo_sweep.sweep.study.storage import open_study
+from ppo_sweep.sweep.study.trials import Trials
 
 Train = Callable[[str], int]
 
@@ -108,8 +119,68 @@ def test_a_database_on_two_hosts_needs_one_directory(train: Train, capsys: pytes
     assert train(study("kept", url)) == 0
     assert train(study("kept", f"{url} results=elsewhere")) == 4
     assert "belongs to" in capsys.readouterr().err
-    shutil.copytree("results", "mounted")
-    assert train(study("kept", f"{url} results=mounted")) == 0, "the same directory under another path"
+    with closing(open_study(Path("results/kept"), "kept", ["maximize"], "sqlite:///study.db")) as opened:
+        opened.study.set_user_attr("directory", "far:/results/kept")
+    listed = Path("results/kept/study.json")
+    listed.write_text(json.dumps(json.loads(listed.read_text()) | {"storage_of": "far:/results/kept"}))
+    assert train(study("kept", url)) == 0, "the same directory as another host has it"
+
+
+def test_a_copy_of_a_study_s_directory_is_refused_and_one_that_was_moved_takes_its_place(
+    train: Train, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = "sweep.storage=sqlite:///study.db sweep.n_trials=1 hydra.launcher.workers=1"
+    assert train(study("kept", url)) == 0
+    os.symlink("results", "linked")
+    assert train(study("kept", f"{url} results=linked")) == 0, "the same directory under another path"
+    shutil.copytree("results", "copied")
+    assert train(study("kept", f"{url} results=copied")) == 4
+    assert "is a copy of " in capsys.readouterr().err
+    os.unlink("linked")
+    os.rename("results", "moved")
+    assert train(study("kept", f"{url} results=moved")) == 0
+    assert train(study("kept", f"{url} results=copied")) == 4, "the one that was moved has taken over"
+
+
+def test_a_process_that_leaves_the_confirmation_to_another_one_does_not_say_that_all_of_it_is_confirmed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(part, "_PATIENCE_SECONDS", 0.1)
+    lock, mine = RunLock(tmp_path), part.Part(tmp_path, "study", shared=True)
+    with closing(open_study(tmp_path, "study", ["maximize"], f"sqlite:///{tmp_path}/study.db")) as opened:
+        for value in (1.0, 2.0):
+            opened.study.add_trial(create_trial(value=value))
+        said = mine.leave(opened, lambda: False)
+    lock.release()
+    assert said is not None and said.endswith(
+        "has the study, and confirms the trials that it knows of; once it has ended, the same command confirms all 2"
+    )
+
+
+def test_a_trial_that_was_reported_and_not_judged_is_judged_by_whoever_takes_it_up(tmp_path: Path) -> None:
+    made = space({"algo.lr": {"low": 1e-5, "high": 1e-2, "log": True}})
+    options = StudyOptions(pruner="asha", prune_audit=0.0, seeds=1)
+    request = StudyRequest("study", options, made, 0, Rungs((Rung(0.5, 100),)), {None: made.config({})}, {}, (), ())
+    with closing(open_study(tmp_path, "study", ["maximize"], f"sqlite:///{tmp_path}/study.db")) as opened:
+        killed = Record(opened.study, made, "random", 0, Claims(tmp_path), again=False)
+        for value in (3.0, 2.0, 1.0):
+            asked = killed.next(lambda already: True)
+            assert asked is not None
+            killed.report(asked.number, 100, value)
+        for number in (0, 1):
+            killed.tell(number, "COMPLETE", (1.0,))
+        assert killed._claims is not None
+        killed._claims.close()
+
+        record = Record(opened.study, made, "random", 0, Claims(tmp_path), again=False)
+        taken = record.next(lambda already: False)
+        assert taken is not None and taken.number == 2
+        trials = Trials(request, tmp_path, record, print)
+        trials.own[2] = mine = TrialRuns(2, taken.trial_id, 0, taken.overrides, [], values={0: 1.0})
+        comparison = Comparison(request, record, trials)
+        assert comparison.reason(mine, 0, before=True) == "1 is place 3 of 3 that came here, and 1 goes on"
+        record.judged(2, 0)
+        assert comparison.reason(mine, 0, before=True) is None, "by what was known then"
 
 
 def test_a_trial_belongs_to_one_process_at_a_time(tmp_path: Path) -> None:

@@ -16,9 +16,10 @@ import yaml
 from studies import attempts, killed, runs, study, table, trials
 from sweeping import TRAIN, assert_same_bytes, environment, go_wrong, processes, wait_for
 
+from ppo_sweep.config import EnvConfig
 from ppo_sweep.runs.status import read_status
 from ppo_sweep.runs.study_file import read_study
-from ppo_sweep.sweep.study import improvement, search
+from ppo_sweep.sweep.study import improvement, pieces, search
 
 Train = Callable[[str], int]
 
@@ -284,3 +285,49 @@ def test_ctrl_c_stops_a_study_which_continues(train: Train) -> None:
     assert train(study("stopped", changes)) == 0
     assert train(study("whole", changes)) == 0
     assert_same_study("stopped", "whole")
+
+
+def test_a_study_whose_confirmation_runs_all_fail_says_so(
+    train: Train, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    go_wrong(monkeypatch, {"seed": 1000, "do": "raise"})
+    line = study("bad", "sweep.n_trials=1 sweep.confirm_top=1 sweep.confirm_seeds=1 sweep.report_seeds=1 hydra.launcher.workers=1")
+    assert train(line) == 3
+    assert "the confirmation seeds have no scores; look at the failed runs above" in capsys.readouterr().out
+    assert not Path("results/bad/best.yaml").exists()
+
+
+@pytest.mark.slow
+def test_environments_that_cannot_be_put_on_one_scale_fail_the_trial_and_say_which(
+    train: Train, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def unknown(env: EnvConfig) -> float:
+        raise ValueError("a random episode's return is not finite")
+
+    monkeypatch.setattr(pieces, "random_score", unknown)
+    line = (
+        "-m sweep=tpe study=scales sweep.env=[pendulum,hopper] total_steps=2048 algo.n_envs=1 algo.n_steps=512 network.hidden=[8] "
+        "sweep.seeds=1 sweep.n_trials=1 sweep.pruner=none sweep.confirm_top=0 hydra.launcher.workers=1"
+    )
+    assert train(line) == 3
+    assert table("scales")[0]["reason"] == "env.score_random of pendulum is not set, and a random episode's return is not finite"
+
+
+def test_a_study_stays_in_the_storage_it_was_begun_with(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
+    short, url = "sweep.n_trials=1 sweep.seeds=1 hydra.launcher.workers=1", "sweep.storage=sqlite:///study.db"
+    assert train(study("shared", f"{short} {url}")) == 0
+    assert train(study("shared", short)) == 4
+    assert "its trials are in a database; give the sweep.storage it was begun with" in _unfolded(capsys.readouterr().err)
+    assert not Path("results/shared/optuna.log").exists()
+    assert train(study("shared", f"{short} sweep.storage=sqlite:///another.db")) == 4
+    assert "its trials are in another database; give the sweep.storage it was begun with" in _unfolded(capsys.readouterr().err)
+    assert train(study("own", short)) == 0
+    for damage in ("", "{"):
+        with Path("results/own/study.json").open("a") as file:
+            file.write(damage)
+        assert train(study("own", f"{short} {url}")) == 4
+        assert "its trials are in its journal, optuna.log; leave sweep.storage out" in _unfolded(capsys.readouterr().err)
+
+
+def _unfolded(text: str) -> str:
+    return " ".join(text.split())

@@ -32,7 +32,7 @@ def run(path: str, state: str = "done", steps: int = 400, of: int = 400) -> RunO
 
 
 def kept(direction: str = "maximize", **more: object) -> dict[str, object]:
-    return {"optuna": {"options": {"direction": [direction]}}, "aim": {"n_trials": 10, "rungs": [0.25, 0.5, 0.75]}, **more}
+    return {"optuna": {"options": {"direction": [direction], "seeds": 2}}, "aim": {"n_trials": 10, "rungs": [0.25, 0.5, 0.75]}, **more}
 
 
 @pytest.fixture
@@ -56,6 +56,17 @@ def test_a_running_trial_has_passed_the_rungs_that_all_its_runs_have(directory: 
     assert found is not None
     [trial] = found.running
     assert (trial.number, trial.rung, trial.rungs) == (4, 2, 3)
+
+
+def test_a_trial_with_runs_that_have_not_begun_has_passed_no_rung(directory: Path) -> None:
+    runs = [run("trial=0004/seed=0", "running", 300), run("trial=0005/env=a/seed=0", "running", 300)]
+    found = progress(directory, kept(), runs)
+    assert found is not None and [trial.rung for trial in found.running] == [0, 0]
+    several = kept()
+    several["optuna"]["options"]["env"] = ["a", "b"]  # type: ignore[index]
+    of_seeds = [run(f"trial=0005/env=a/seed={seed}", "running", 300) for seed in (0, 1)]
+    found = progress(directory, several, of_seeds)
+    assert found is not None and [trial.rung for trial in found.running] == [0]
 
 
 def test_the_search_takes_as_long_as_its_trials_did_so_far(directory: Path) -> None:
