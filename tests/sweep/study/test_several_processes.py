@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from optuna.trial import create_trial
-from several import assert_every_trial_once, command, kill, start, stored, trials_of
+from several import assert_every_trial_once, command, kill, start, stored, trials_of, unsaved
 from spaces import space
 from studies import attempts, killed, runs, study, table
 from sweeping import assert_same_bytes, wait_for
@@ -80,9 +80,10 @@ def test_the_trials_of_a_killed_process_are_taken_up_by_the_other_one(url: str, 
     wait_for(lambda: trials_of(other, name), 240)
     wait_for(lambda: any(half_way(name, number) for number in trials_of(one, name)), 240)
     held = kill(one, name)
+    anew = {run for run in unsaved(name) if int(run[6:10]) in held}
     assert held
     assert other.wait(300) == 0, Path("other.txt").read_text()
-    assert_every_trial_once(name, url, 8, ["one.txt", "other.txt"])
+    assert_every_trial_once(name, url, 8, ["one.txt", "other.txt"], anew)
     continued = [run for run in runs(name) if "continues after iteration" in Path("results", name, run, "train.log").read_text()]
     assert {int(str(run)[6:10]) for run in continued} <= set(held)
     assert continued, "from their checkpoints"
@@ -97,9 +98,10 @@ def test_what_two_killed_processes_leave_is_finished_by_the_same_command(url: st
         process.send_signal(signal.SIGKILL)
     for process in both:
         process.wait()
+    anew = unsaved(name)
     assert any(trial.state.name == "RUNNING" for trial in stored(name, url))
     assert start(line, "again.txt").wait(300) == 0, Path("again.txt").read_text()
-    assert_every_trial_once(name, url, 8, ["one.txt", "other.txt", "again.txt"])
+    assert_every_trial_once(name, url, 8, ["one.txt", "other.txt", "again.txt"], anew)
 
 
 @pytest.mark.slow
