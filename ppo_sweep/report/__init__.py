@@ -3,6 +3,7 @@
 frame         any results tree, also one still running → ``Results``: tidy frames, configurations, notes
 groups        runs that differ in their seed only; the group that the others are compared with
 scores        what each group is worth, and what separates it from the reference
+leaders       which setting has the highest mean, and how sure that is, in words
 normalised    the same across environments: normalised scores, probability of improvement over the reference
 curves        a group's runs on a common grid: mean, band, where they end
 statistics    intervals, differences, Holm's correction

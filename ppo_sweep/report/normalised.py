@@ -74,6 +74,8 @@ def across(results: Results, named: Mapping[str, str]) -> str:
     if len(known) < 2 or len(inside) < 2:
         return ""
     top = max(known, key=known.__getitem__)
+    if all(_same(scored[label], scored[top]) for label in known):
+        return f"{len(inside)} environments together: all {len(known)} settings have identical normalised scores."
     interval = environments.iqm_interval(scored[top])
     sure = (
         f", 95 % interval {_between(interval.low, interval.high, 3)}" if math.isfinite(interval.low) else "; too few seeds for an interval"
@@ -84,6 +86,10 @@ def across(results: Results, named: Mapping[str, str]) -> str:
         return f"{said} ({minus(f'{known[top]:.3f}')}{sure})."
     chance = f"{made.probability:.2f}" + (f", 95 % interval {_between(made.low, made.high, 2)}" if math.isfinite(made.low) else "")
     return f"{said} ({minus(f'{known[top]:.3f}')}{sure}); a run of it scores higher than one of the reference with probability {chance}."
+
+
+def _same(one: environments.Scores, other: environments.Scores) -> bool:
+    return all(np.array_equal(one[env], other[env]) for env in other)
 
 
 def _between(low: float, high: float, decimals: int) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +12,8 @@ import pandas as pd
 from ppo_sweep.report import environments, knobs
 from ppo_sweep.report.csv_files import read_tables
 from ppo_sweep.report.frame import Results
-from ppo_sweep.report.groups import UNFINISHED, Group, Reference, groups, references
+from ppo_sweep.report.groups import UNFINISHED, Group, groups, references
 from ppo_sweep.report.normalised import normalised_scores
-from ppo_sweep.report.numbers import alike, minus, number
 from ppo_sweep.report.statistics import ENOUGH, SMALLEST, holm, holm_levels, mean_interval, paired, smallest_rank_p, welch
 from ppo_sweep.runs.tables import EVAL_COLUMNS
 
@@ -31,7 +29,7 @@ DIFFERENCE_COLUMNS = (
     "pairs", "paired_difference", "paired_low", "paired_high", "verdict",
 )  # fmt: skip
 
-BETTER, WORSE, OPEN, TOO_FEW = "better", "worse", "not separated", "too few seeds"
+BETTER, WORSE, OPEN, TOO_FEW, IDENTICAL = "better", "worse", "not separated", "too few seeds", "identical"
 
 
 def scores(results: Results) -> pd.DataFrame:
@@ -122,7 +120,7 @@ def differences(results: Results) -> pd.DataFrame:
 
     ``low``, ``high``, ``p``: Welch. ``p_holm`` and ``holm_low``, ``holm_high``: Holm over all rows of this table.
     ``paired_…``: over the seeds that both have. ``verdict``: ``better`` or ``worse`` only where the adjusted
-    interval excludes 0.
+    interval excludes 0, ``identical`` where every seed has the same score on both sides.
 
     Returns:
         ``group``, the swept knobs, :data:`DIFFERENCE_COLUMNS`; no row without a second group.
@@ -155,7 +153,7 @@ def differences(results: Results) -> pd.DataFrame:
                 "paired_difference": pairs.value,
                 "paired_low": pairs.low,
                 "paired_high": pairs.high,
-                "verdict": verdict(adjusted.low, adjusted.high),
+                "verdict": IDENTICAL if identical(group, base[group.env]) else verdict(adjusted.low, adjusted.high),
             }
         )
     return _table(rows, results.swept, DIFFERENCE_COLUMNS)
@@ -168,73 +166,15 @@ def verdict(low: float, high: float) -> str:
     return BETTER if low > 0 else WORSE if high < 0 else OPEN
 
 
+def identical(group: Group, other: Group) -> bool:
+    """Whether two settings have the same seeds with exactly the same scores: no tie by chance, what differs between them did nothing."""
+    scored = [sorted(zip(one.scores.index, one.scores, strict=True)) for one in (group, other)]
+    return bool(scored[0]) and scored[0] == scored[1]
+
+
 def _comparable(group: Group, base: Group) -> bool:
     """Tuning seeds are not compared with report seeds (PROTOCOL §3)."""
     return knobs.SEEDS not in group.setting or group.setting[knobs.SEEDS] == base.setting[knobs.SEEDS]
-
-
-@dataclass(frozen=True)
-class Leader:
-    """The setting with the highest mean score of an environment, and how sure that is.
-
-    Attributes:
-        verdict: against the reference: better, not separated, too few seeds; empty if it is the reference, or alone.
-        sentence: for the page and captions.
-    """
-
-    env: str
-    label: str
-    mean: float
-    n: int
-    verdict: str
-    sentence: str
-
-
-def leaders(results: Results, names: Mapping[str, str] | None = None) -> list[Leader]:
-    """The setting with the highest mean in each environment that has a score.
-
-    Args:
-        names: label → name in the sentence; the label itself by default.
-    """
-    named = dict(names or {})
-    against, table, compared = references(results), scores(results), differences(results)
-    found = []
-    for env in results.environments:
-        rows = table[(table["env"] == env) & table["mean"].notna()]
-        if not len(rows):
-            continue
-        top = _highest(rows, against.get(env))
-        label = str(top["group"])
-        matches = compared[(compared["env"] == env) & (compared["group"] == label)]["verdict"]
-        judged = str(matches.iloc[0]) if len(matches) else ""
-        found.append(
-            Leader(env, label, float(top["mean"]), int(top["n"]), judged, _sentence(env, top, judged, against.get(env), len(rows), named))
-        )
-    return found
-
-
-def _highest(rows: pd.DataFrame, against: Reference | None) -> pd.Series:
-    """The row of the highest mean; of equal ones the reference, else the first."""
-    highest = rows[rows["mean"] == rows["mean"].max()]
-    base = highest[highest["group"] == against.label] if against is not None else highest
-    return (base if len(base) else highest).iloc[0]
-
-
-def _sentence(env: str, top: pd.Series, judged: str, against: Reference | None, settings: int, named: Mapping[str, str]) -> str:
-    label = str(top["group"])
-    spread = "" if math.isnan(top["std"]) else f" ± {alike(top['mean'], top['std'])[1]}"
-    runs = f"mean {minus(number(top['mean']))}{spread} over {int(top['n'])} seed{'s' if top['n'] > 1 else ''}"
-    if settings == 1 or against is None:
-        return f"{env}: {runs}."
-    begin = f"{env}: {named.get(label, label)} has the highest mean of {settings} settings ({runs})"
-    base = named.get(against.label, against.label)
-    if label == against.label:
-        return f"{begin}; it is the reference."
-    if judged == BETTER:
-        return f"{begin}; it is better than {base}: the adjusted interval of their difference excludes 0."
-    if judged == OPEN:
-        return f"{begin}; it is not separated from {base}: the adjusted interval of their difference contains 0."
-    return f"{begin}; with fewer than {SMALLEST} seeds on a side nothing can be said about how sure that is."
 
 
 def cautions(results: Results) -> list[str]:

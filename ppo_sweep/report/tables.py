@@ -39,17 +39,21 @@ def tables(results: Results) -> dict[str, pd.DataFrame]:
     }
 
 
-def captions(results: Results) -> dict[str, str]:
-    """What each table shows, by name; plain text."""
+def captions(results: Results, scored: pd.DataFrame) -> dict[str, str]:
+    """What each table shows, by name; plain text.
+
+    Args:
+        scored: the table of scores: of what it does not hold nothing is said.
+    """
     against = references(results)
-    several = len(results.environments) > 1
-    scored = (
+    said = (
         "Score of each setting over seeds: number of runs that count, mean, standard deviation (ddof = 1), median, "
         "95 % interval of the mean (Student t below 10 seeds, BCa bootstrap from 10, none below 3), lowest, highest, "
-        "diverged runs, mean of the last deterministic evaluation."
+        "diverged runs"
     )
-    if several:
-        scored += (
+    said += ", mean of the last deterministic evaluation." if scored["eval_mean"].notna().any() else "."
+    if (scored["env"] == scoring.ALL).any():
+        said += (
             " Rows with env = all: normalised scores (x − random)/(reference − random) of all environments; "
             "IQM with a bootstrap interval stratified by environment."
         )
@@ -59,9 +63,10 @@ def captions(results: Results) -> dict[str, str]:
         compared = (
             f"Difference of each setting from the reference of its environment, {compared_with(against, named)}: "
             "Welch's 95 % interval and p, both adjusted by Holm over all rows, and the difference paired by seed beside it. "
-            "A setting is called better or worse only where the adjusted interval excludes 0."
+            "A setting is called better or worse only where the adjusted interval excludes 0, "
+            "and identical only where every seed has the same score on both sides."
         )
-    return {"scores": scored, "differences": compared, "runs": "Every run, with its own score and what it counts as in means."}
+    return {"scores": said, "differences": compared, "runs": "Every run, with its own score and what it counts as in means."}
 
 
 def write(results: Results, directory: Path) -> list[Path]:
@@ -73,8 +78,9 @@ def write(results: Results, directory: Path) -> list[Path]:
     with storage_errors("make", directory):
         directory.mkdir(parents=True, exist_ok=True)
     written = []
-    said = captions(results)
-    for name, table in tables(results).items():
+    made = tables(results)
+    said = captions(results, made["scores"])
+    for name, table in made.items():
         for suffix, text in (("csv", to_csv(table)), ("md", to_markdown(table)), ("tex", to_latex(table, said[name], f"tab:{name}"))):
             path = directory / f"{name}.{suffix}"
             durable.replace(path, text.encode(), "report", durable=False)

@@ -96,6 +96,13 @@ def list_study(study: Path, order: Sequence[tuple[Mapping[str, Any], int]]) -> N
     StudyFile.open(study, command=("-m",), members=members).flush()
 
 
+def make_settings(root: Path, settings: Mapping[float | None, Sequence[float]], env: str = "pendulum") -> None:
+    """``max_kl`` → the scores of seeds 0, 1, 2 …"""
+    for kl, values in settings.items():
+        for seed, value in enumerate(values):
+            make_run(root, [-1000.0, value], env=env, seed=seed, overrides={"algo.max_kl": kl})
+
+
 def make_grid(
     study: Path,
     knobs: Mapping[str, Sequence[Any]],

@@ -345,6 +345,17 @@ def test_steps_to_a_threshold_are_censored(tmp_path: Path) -> None:
     assert "0 of 4, no median" in asked and "as asked for" in asked
 
 
+def test_the_caption_of_steps_to_a_threshold_names_a_band_only_where_one_is_drawn(tmp_path: Path) -> None:
+    for seed in range(3):
+        make_run(tmp_path / "together", [-900.0, -600.0, -300.0], seed=seed)
+        make_run(tmp_path / "apart", [-900.0, -600.0 if seed else -700.0, -300.0], seed=seed)
+    for name, drawn in (("together", False), ("apart", True)):
+        results = load(tmp_path / name)
+        (ax,) = draw(steps_to_threshold, results).axes
+        assert bool(ax.collections) is drawn
+        assert ("Band: pointwise 95 %" in steps_to_threshold.caption(results, Options())) is drawn
+
+
 def test_where_nobody_reached_the_threshold_a_sentence_says_so(tmp_path: Path) -> None:
     make_run(tmp_path, [-1100.0, -1000.0])
     with pytest.raises(NothingToShow, match=r"no seed has reached it \(pendulum: return −675\.0, half-way .*--threshold"):

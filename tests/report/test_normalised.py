@@ -50,6 +50,14 @@ def test_the_highest_across_environments_is_named_with_its_interval(tmp_path: Pa
     assert "95 % interval [" in said and "higher than one of the reference with probability" in said and "better" not in said
 
 
+def test_settings_that_are_equal_in_every_environment_have_no_highest(tmp_path: Path) -> None:
+    for env in ("hopper", "walker2d"):
+        for clip in (0.2, 0.3):
+            for seed in range(2):
+                make_run(tmp_path, [100.0 + seed], env=env, seed=seed, overrides={"algo.clip_eps": clip})
+    assert across(load(tmp_path), {}) == "2 environments together: all 2 settings have identical normalised scores."
+
+
 @pytest.mark.parametrize("envs", [["hopper"], ["hopper", "unknown"]])
 def test_one_environment_with_normalised_scores_is_no_across(tmp_path: Path, envs: list[str]) -> None:
     make_grid(tmp_path, {"algo.clip_eps": [0.2, 0.3]}, envs=envs)

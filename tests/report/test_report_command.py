@@ -102,6 +102,23 @@ def test_a_part_of_a_study_does_not_overwrite_the_report_of_the_whole(study: Pat
     assert (study.parent / "part" / "index.html").exists() and not (study / "report").exists()
 
 
+@pytest.mark.parametrize("below", [".", "figures", "checkpoint/deeper"])
+def test_a_report_does_not_go_into_the_directory_of_a_run(study: Path, below: str) -> None:
+    run = study / "algo.max_kl=null,env=pendulum" / "seed=0"
+    before = sorted(run.rglob("*"))
+    ended = report(study, "--out", run / below)
+    assert ended.returncode == 2 and len(ended.stderr.splitlines()) == 1
+    assert "of a run; put" in ended.stderr if below == "." else "of the run seed=0; put" in ended.stderr
+    assert sorted(run.rglob("*")) == before
+
+
+def test_a_choice_that_there_is_not_is_answered_with_those_that_there_are() -> None:
+    for option, choices in (("--x", ("env_steps", "seconds", "updates")), ("--band", ("std", "interval", "range"))):
+        ended = report("results/any", option, "other")
+        (said,) = [line for line in ended.stderr.splitlines() if "invalid choice: 'other'" in line]
+        assert ended.returncode == 2 and all(choice in said for choice in choices)
+
+
 @pytest.mark.slow
 def test_two_studies_need_a_place_and_share_a_page(tmp_path: Path) -> None:
     for name in ("one", "two"):

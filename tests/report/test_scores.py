@@ -15,16 +15,10 @@ import pytest
 from scipy import stats
 
 from ppo_sweep.report import load, scores, tables
-from tests.report.result_trees import make_grid, make_run
+from ppo_sweep.report.leaders import leaders
+from tests.report.result_trees import make_grid, make_run, make_settings
 
 COLUMNS = "env,n,mean,std,median,iqm,ci_low,ci_high,min,max,diverged,eval_mean"
-
-
-def make_settings(root: Path, settings: dict[float | None, list[float]], env: str = "pendulum") -> None:
-    """``max_kl`` → the scores of seeds 0, 1, 2 …"""
-    for kl, values in settings.items():
-        for seed, value in enumerate(values):
-            make_run(root, [-1000.0, value], env=env, seed=seed, overrides={"algo.max_kl": kl})
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -129,24 +123,28 @@ def test_a_difference_that_many_comparisons_explain_is_not_separated(tmp_path: P
     assert row["p"] == pytest.approx(alone["p"].iloc[0]) and row["verdict"] == "not separated"
 
 
-def test_the_sentence_about_the_highest_mean_says_how_sure_it_is(tmp_path: Path) -> None:
+def test_equal_scores_in_every_seed_are_identical_and_not_merely_not_separated(tmp_path: Path) -> None:
     base = [-300.0, -310.0, -290.0]
-    make_settings(tmp_path / "sure", {None: base, 0.01: [v + 200 for v in base]})
-    make_settings(tmp_path / "open", {None: base, 0.01: [v + 2 for v in base]})
-    make_settings(tmp_path / "few", {None: base[:2], 0.01: [v + 200 for v in base[:2]]})
-    make_settings(tmp_path / "reference", {None: base, 0.01: [v - 2 for v in base]})
-    make_settings(tmp_path / "alone", {None: base})
-    said = {name: scores.leaders(load(tmp_path / name))[0].sentence for name in ("sure", "open", "few", "reference", "alone")}
-    assert "max_kl=0.01 has the highest mean of 2 settings" in said["sure"] and "better than max_kl=null" in said["sure"]
-    assert "not separated" in said["open"] and "nothing can be said" in said["few"] and "it is the reference" in said["reference"]
-    assert said["alone"] == "pendulum: mean −300.0 ± 10.0 over 3 seeds."
-    assert not any("better" in said[name] or "best" in said[name] for name in ("open", "few", "reference", "alone"))
+    # The second has the same mean with its seeds exchanged, the third the same scores of fewer seeds.
+    make_settings(tmp_path, {None: base, 0.01: base, 0.02: base[::-1], 0.03: base[:2]})
+    table = scores.differences(load(tmp_path)).set_index("algo.max_kl")
+    assert dict(table["verdict"]) == {0.01: "identical", 0.02: "not separated", 0.03: "too few seeds"}
+    assert table.at[0.01, "p"] == 1.0
 
 
-def test_of_equal_means_the_reference_is_named(tmp_path: Path) -> None:
-    make_settings(tmp_path, {0.01: [-1.0, -2.0, -3.0], None: [-1.0, -2.0, -3.0]})
-    (leader,) = scores.leaders(load(tmp_path))
-    assert leader.label == "max_kl=null" and leader.sentence.endswith("it is the reference.")
+def test_settings_of_a_single_seed_can_be_identical_too(tmp_path: Path) -> None:
+    make_settings(tmp_path, {None: [-300.0], 0.01: [-300.0], 0.02: [-301.0]})
+    assert list(scores.differences(load(tmp_path))["verdict"]) == ["identical", "too few seeds"]
+
+
+def test_a_caption_names_only_what_its_table_holds(tmp_path: Path) -> None:
+    for env in ("pendulum", "hopper"):
+        make_run(tmp_path / "with", env=env, evaluation=-150.0)
+    make_run(tmp_path / "without")
+    made = {name: load(tmp_path / name) for name in ("with", "without")}
+    said = {name: tables.captions(results, scores.scores(results))["scores"] for name, results in made.items()}
+    assert "deterministic evaluation" in said["with"] and "env = all" in said["with"]
+    assert "deterministic evaluation" not in said["without"] and "env = all" not in said["without"]
 
 
 def test_small_numbers_of_seeds_carry_their_caution(tmp_path: Path) -> None:
@@ -160,7 +158,7 @@ def test_a_study_without_a_finished_run_has_tables_all_the_same(tmp_path: Path) 
     results = load(tmp_path / "s")
     tables.write(results, tmp_path / "out")
     assert (tmp_path / "out" / "differences.csv").read_text().startswith("env,n,")
-    assert scores.leaders(results) == []
+    assert leaders(results) == []
     assert "queued" in (tmp_path / "out" / "runs.md").read_text()
 
 

@@ -114,7 +114,7 @@ def panel(ax: Axes, results: Results, found: Sequence[Group], limit: float, show
         if look is None:
             ax.plot(x, share, color=style.GREY, linewidth=0.7, drawstyle="steps-post", zorder=1.5)
             continue
-        if len(found) <= _BANDS and len(made.steps) > 1:
+        if _has_band(found, made):
             ax.fill_between(
                 x[1:], [*made.low, made.low[-1]], [*made.high, made.high[-1]],
                 step="post", color=look.colour, alpha=band_alpha(len(found)), linewidth=0,
@@ -128,16 +128,22 @@ def panel(ax: Axes, results: Results, found: Sequence[Group], limit: float, show
     return ax
 
 
+def _has_band(found: Sequence[Group], made: Reached) -> bool:
+    """Whether a stair has its interval: of few settings, and where its seeds got there at different steps."""
+    return len(found) <= _BANDS and len(made.steps) > 1
+
+
 def caption(results: Results, options: Options) -> str:
     """What is shown, with every median of a few settings."""
     shown = cast_of(results, "return_100")
-    parts = []
+    parts, bands = [], False
     for env, limit in _limits(shown, options).items():
         told, found = [], shown.by_env[env]
         for group in found:
             made = reached(results, group, limit.value)
             if made is not None and group.label in shown.looks:
                 median = f"median {style.count(made.median)}" if math.isfinite(made.median) else "no median"
+                bands |= _has_band(found, made)
                 name = f"{shown.names[group.label]}: " if len(found) > 1 else ""
                 told.append(f"{name}{made.events} of {made.n}, {median}")
         parts.append(f"{env} (return {minus(number(limit.value))}, {limit.why}): {'; '.join(told)}.")
@@ -145,7 +151,7 @@ def caption(results: Results, options: Options) -> str:
     return sentences(
         "Share of seeds whose return over the last 100 episodes (10 at least) has reached a threshold: Kaplan–Meier estimate; seeds that "
         "ended without are censored, and a median needs half of them.",
-        "Band: pointwise 95 % interval (Greenwood, log–log)." if min(map(len, shown.by_env.values())) <= _BANDS else "",
+        "Band: pointwise 95 % interval (Greenwood, log–log)." if bands else "",
         *parts,
         f"{left_out} pruned or stopped runs are left out." if left_out else "",
         shown.sentence,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 from ppo_sweep.report.errors import ReportError
 from ppo_sweep.report.frame import Results
 from ppo_sweep.report.places import study_of
-from ppo_sweep.runs import status, study_file
+from ppo_sweep.runs import status, stored_config, study_file
+from ppo_sweep.runs.errors import StorageError
 
 #: Inside a study.
 REPORT = "report"
@@ -33,11 +35,13 @@ def place_of(paths: Sequence[str], results: Results, out: Path | None) -> Path:
     """Where the report goes: as asked for, else ``report`` inside the one study that was given as a whole.
 
     Raises:
-        ReportError: runs of several studies, or a part of one, without a place of their own.
+        ReportError: runs of several studies, or a part of one, without a place of their own; a place that is a run's directory or inside
+            one; a file.
     """
     if out is not None:
         if out.exists() and not out.is_dir():
             raise ReportError(f"{out} is a file; --out wants a directory")
+        _outside_of_runs(out)
         return out
     studies = {study_of(Path(path), {}, []) for path in results.runs["path"]}
     if len(studies) > 1:
@@ -46,6 +50,17 @@ def place_of(paths: Sequence[str], results: Results, out: Path | None) -> Path:
     if not any(os.path.realpath(path) == str(study) for path in paths):
         raise ReportError(f"that is a part of the study {study.name}; say where its report goes, for example --out reports/part")
     return study / REPORT
+
+
+def _outside_of_runs(out: Path) -> None:
+    """Raises ReportError for a run's directory and for whatever is inside one: training owns it, and nothing looks for runs in there."""
+    whole = Path(os.path.realpath(out))
+    for directory in (whole, *whole.parents):
+        with contextlib.suppress(StorageError):  # what may not be read above the place is not this project's
+            if not stored_config.is_stored_config(directory / stored_config.NAME):
+                continue
+            what = "is the directory of a run" if directory == whole else f"is inside the directory of the run {directory.name}"
+            raise ReportError(f"{out} {what}; put the report somewhere else, for example --out reports/mine")
 
 
 def title_of(results: Results) -> str:

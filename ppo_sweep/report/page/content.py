@@ -20,6 +20,7 @@ from ppo_sweep.report.doctor.text import summary
 from ppo_sweep.report.figures import Drawn
 from ppo_sweep.report.frame import Results
 from ppo_sweep.report.groups import UNFINISHED, names
+from ppo_sweep.report.leaders import leaders
 from ppo_sweep.report.normalised import across
 from ppo_sweep.report.page import small_figures
 from ppo_sweep.report.page.facts import facts, values
@@ -157,10 +158,10 @@ def content(
     results, shown = (account.results, account.focus.results) if account is not None else (results, results)
     links = {str(run): _link(Path(path), place) for run, path in results.runs["path"].items()}
     label = run_labels(results)
-    said = captions(shown)
+    scored, compared = scoring.scores(shown), scoring.differences(shown)
+    said = captions(shown, scored)
     several = len(results.environments) > 1
     settings = Settings(shown.swept, names(shown), several)
-    compared = scoring.differences(shown)
     found: dict[str, list[str]] = {}
     for finding in diagnosis.findings:
         found.setdefault(finding.run, []).append(finding.symptom)
@@ -172,10 +173,10 @@ def content(
         swept=study.searched if study is not None else {key: values(results.runs[key]) for key in results.swept},
         standings=study.standings
         if study is not None
-        else [(leader.sentence, leader.verdict) for leader in scoring.leaders(results, names(results))] + _across(results),
+        else [(leader.sentence, leader.verdict) for leader in leaders(results, names(results))] + _across(results),
         cautions=scoring.cautions(results) if study is None else [],
         pictures={figure.name: _picture(figure, (narrow or {}).get(figure.name, b"")) for figure in drawn},
-        scores=scores(scoring.scores(shown), settings, said["scores"]),
+        scores=scores(scored, settings, said["scores"]),
         differences=differences(compared, settings, said["differences"]) if len(compared) else None,
         runs=runs(results.runs, Settings(results.swept, names(results), several), links, found, _RUNS),
         diagnosis=summary(diagnosis),
