@@ -24,7 +24,7 @@ MATRIX_TESTS  := tests/conf $(addprefix tests/sweep/test_,bad_input.py command_l
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lint types tests test-slow test-matrix docs format bench status fsck report doctor doctor-runs article gallery eval watch clean
+.PHONY: help install demo test lint types tests test-slow test-matrix docs format bench status fsck report dashboard doctor doctor-runs article gallery eval watch clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -97,6 +97,11 @@ fsck: $(STAMP)  ## check a study's files and mend what can be: make fsck STUDY=r
 
 report: $(STAMP)  ## figures, tables and a page: make report STUDY=results/hopper (the newest without STUDY)
 	$(BIN)/python scripts/report.py $(if $(filter command line environment,$(origin STUDY)),'$(STUDY)')
+
+dashboard: $(STAMP)  ## look at an Optuna study in a browser: make dashboard STUDY=results/hopper-tpe
+	@test -x $(BIN)/optuna-dashboard || { echo "optuna-dashboard is not installed; install it with $(BIN)/python -m pip install -e '.[dashboard]'" >&2; exit 2; }
+	@test -f '$(STUDY)/optuna.log' || { echo "$(STUDY) has no optuna.log; give a study's directory, or, of a study in a database, run $(BIN)/optuna-dashboard URL" >&2; exit 2; }
+	$(BIN)/optuna-dashboard '$(STUDY)/optuna.log' $(if $(PORT),--port '$(PORT)')
 
 doctor: $(STAMP)  ## what ails the runs of a study: make doctor STUDY=results/hopper
 	$(BIN)/python scripts/doctor.py '$(STUDY)'

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from ppo_sweep.report.frame import Results
 from ppo_sweep.report.places import study_of
 from ppo_sweep.runs.errors import StorageError
-from ppo_sweep.runs.study_file import read_study
+from ppo_sweep.runs.study_file import Study, read_study
 from ppo_sweep.sweep.study.kept import IDENTITY
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ REPLACED = ("sensitivity", "final_scores")
 
 def account_of(results: Results) -> Account | None:
     """Of the study that all these runs belong to; None if they are of a sweep, or of several studies."""
-    studies = {study_of(Path(path), {}, []) for path in results.runs["path"]}
+    known: dict[Path, Study | None] = {}
+    studies = {study_of(Path(path), known, []) for path in results.runs["path"]}
     if len(studies) != 1:
         return None
     [study] = studies

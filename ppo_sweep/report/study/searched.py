@@ -23,12 +23,9 @@ from ppo_sweep.sweep.study import stored_trials
 from ppo_sweep.sweep.study.asking import OUTSIDE, OVERRIDES
 from ppo_sweep.sweep.study.confirmation import COMPLETE, FAIL, PRUNED, TrialResult
 from ppo_sweep.sweep.study.domains import Choices, Domain, Interval
-from ppo_sweep.sweep.study.kept import CONFIRMED, IDENTITY
+from ppo_sweep.sweep.study.kept import CONFIRMED, IDENTITY, IDLE, JOURNAL
 from ppo_sweep.sweep.study.objective import Objective
 from ppo_sweep.sweep.study.rungs import audited
-
-#: Attribute of a study in its storage, as ``sweep.study.carrying_out`` writes it; importing that would load torch.
-IDLE = "idle"
 
 ENDED = (COMPLETE, PRUNED, FAIL)
 
@@ -226,11 +223,11 @@ def _trials(search: Search, study: StudyFile) -> tuple[tuple[Trial, ...], tuple[
 
 
 def _storage(directory: Path, study: StudyFile) -> BaseStorage:
-    if (directory / storages.JOURNAL).exists():
+    if (directory / JOURNAL).exists():
         return JournalStorage(storages._Changes(directory))
     address = _database(study)
     if address is None:
-        raise StorageError(f"there is no {storages.JOURNAL} beside study.json, and its command names no sweep.storage")
+        raise StorageError(f"there is no {JOURNAL} beside study.json, and its command names no sweep.storage")
     url, shown = storages._database(address), storages._shown(address)
     if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).is_file():  # opening it would make it
         raise StorageError(f"they are in {shown}, which is not here; make the report where train.py ran")

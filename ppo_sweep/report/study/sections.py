@@ -184,7 +184,8 @@ def _confirmed(found: Verdict, seed: int) -> Table:
     rows = []
     for one in found.confirmed:
         means = [_mean(values, seed) for values in (list(one.confirmation.values()), list(one.report.values()))]
-        fresh = [*one.confirmation.values(), *one.report.values()]
+        # The winner was chosen on the confirmation seeds: only its report seeds are fresh.
+        fresh = list((one.report or one.confirmation).values())
         tuning = statistics.fmean(one.tuning) if one.tuning else math.nan
         name = f"{one.title}{', winner' if one.winner else ''}"
         cells = [Cell(name, name), amount(tuning)]
@@ -195,7 +196,8 @@ def _confirmed(found: Verdict, seed: int) -> Table:
         columns,
         rows,
         "Means over tuning seeds (which candidates were selected by), confirmation seeds (which chose the winner) and report seeds (which "
-        "chose nothing); intervals as in the figure. Tuning − fresh: by how much the tuning mean is above that of all fresh seeds.",
+        "chose nothing); intervals as in the figure. Tuning − fresh: by how much the tuning mean "
+        "is above the report mean or, without one, the confirmation mean.",
     )
 
 

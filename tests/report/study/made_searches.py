@@ -11,7 +11,7 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 
 from ppo_sweep.report.study.searched import Search, read
 from ppo_sweep.runs.study_file import StudyFile
@@ -76,18 +76,26 @@ def write_search(
     distributions: dict[str, BaseDistribution] = {domain.label(key): domain.distribution() for key, domain in SPACE.items()}
     for number, made in enumerate(trials):
         chosen_params = {label: value for label, value in params(number).items() if label not in made.outside}
-        study.enqueue_trial(chosen_params)
-        trial = study.ask({label: distributions[label] for label in chosen_params})
-        for step, value in made.at.items():
-            trial.report(value, step)
         scores = made.scores or tuple((made.values or (0.0,))[0] + shift for shift in (-5.0, 5.0))
-        attrs = {"scores": scores if made.values is not None else (), "env_steps": made.steps, "diverged": made.diverged}
         overrides = {} if number == 0 else {key: domain.value(params(number)[domain.label(key)]) for key, domain in SPACE.items()}
-        attrs |= {"overrides": overrides, "outside": made.outside, "reason": None if made.state == "COMPLETE" else "behind"}
-        for key, value in attrs.items():
-            trial.set_user_attr(key, value)
-        if made.state != "RUNNING":
-            study._storage.set_trial_state_values(trial._trial_id, TrialState[made.state], made.values)
+        attrs = {
+            "scores": list(scores) if made.values is not None else [],
+            "env_steps": made.steps,
+            "diverged": made.diverged,
+            "overrides": overrides,
+            "outside": list(made.outside),
+            "reason": None if made.state == "COMPLETE" else "behind",
+        }
+        study.add_trial(
+            create_trial(
+                state=TrialState[made.state],
+                values=made.values,
+                params=chosen_params,
+                distributions={label: distributions[label] for label in chosen_params},
+                user_attrs=attrs,
+                intermediate_values=dict(made.at),
+            )
+        )
     return directory
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import optuna
+import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from ppo_sweep.report.study import searched
-from ppo_sweep.sweep.study import carrying_out
 from tests.report.made_runs import made_study
 from tests.report.study.made_searches import SPACE, Made, made_search, write_search
 
@@ -66,12 +66,14 @@ def test_a_damaged_journal_is_said_in_a_sentence(tmp_path: Path) -> None:
     assert found.trouble.startswith("The trials cannot be read: ") and "line 4" in found.trouble
 
 
+@pytest.mark.slow
 def test_a_database_is_read_by_the_address_in_the_command(tmp_path: Path) -> None:
     journal = made_search(tmp_path / "s", TRIALS)
     found = made_search(tmp_path / "other" / "s", TRIALS, url=f"sqlite:///{tmp_path}/study.db")
     assert found.trials == journal.trials and found.idle == journal.idle
 
 
+@pytest.mark.slow
 def test_a_database_that_is_not_here_is_named_and_not_made(tmp_path: Path) -> None:
     database = tmp_path / "study.db"
     write_search(tmp_path / "s", TRIALS, url=f"sqlite:///{database}")
@@ -88,6 +90,7 @@ def test_without_any_storage_that_is_said(tmp_path: Path) -> None:
     assert found is not None and "there is no optuna.log" in found.trouble
 
 
+@pytest.mark.slow
 def test_a_password_is_not_shown(tmp_path: Path) -> None:
     write_search(tmp_path / "s", TRIALS, url=f"sqlite:///{tmp_path}/study.db")
     text = (tmp_path / "s" / "study.json").read_text()
@@ -99,7 +102,3 @@ def test_a_password_is_not_shown(tmp_path: Path) -> None:
 def test_a_sweep_is_no_study(tmp_path: Path) -> None:
     made_study(tmp_path / "sweep", {"default": {}}, seeds=(0,), iterations=5)
     assert searched.read(tmp_path / "sweep") is None
-
-
-def test_names_are_those_that_a_study_writes() -> None:
-    assert searched.IDLE == carrying_out._IDLE

@@ -112,10 +112,11 @@ def caption(search: Search, found: Verdict | None) -> str:
     paired = found.report is not None and found.report.winner != 0
     others = [one for one in found.confirmed if one.trial and one.tuning and one.confirmation]
     means = [statistics.fmean(one.tuning) - statistics.fmean(one.confirmation.values()) for one in others]
+    average = number(statistics.fmean(means)).replace("-", "−") if means else ""
     return sentences(
         "Every seed (circles), the mean and its 95 % interval (Student t below 10 seeds, only indicative; BCa bootstrap from 10; none "
         "below 3): on the tuning seeds, which candidates were selected by and which therefore flatter them; on the confirmation seeds, "
         "which chose the winner; on the report seeds, which chose nothing, so that only these are quoted.",
         "Beside it: the winner minus the default configuration on each report seed." if paired else "",
-        f"Tuning mean − confirmation mean, averaged over {len(means)} candidates: {number(statistics.fmean(means))}." if means else "",
+        f"Tuning mean − confirmation mean, averaged over {len(means)} candidates: {average}." if means else "",
     )  # fmt: skip
