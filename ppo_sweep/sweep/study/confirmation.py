@@ -158,7 +158,7 @@ class Report:
     def lines(self) -> list[str]:
         """The report in sentences, for the terminal and ``best.yaml``."""
         if self.winner == 0:
-            lines = ["The default configuration is the best one on the confirmation seeds: nothing that was tried beats it."]
+            lines = ["The default configuration leads on the confirmation seeds: nothing that was tried beats it there."]
         elif self.beaten:
             lines = [f"Trial {self.winner} is better than the default configuration."]
         elif self.word == WORSE:

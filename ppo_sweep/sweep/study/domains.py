@@ -178,13 +178,14 @@ class Interval:
 
     def describe(self) -> dict[str, Any]:
         """Plain values that say all of it, for ``study.json``."""
-        return {name: value for name, value in vars(self).items() if value not in (None, False)}
+        return {name: value for name, value in vars(self).items() if value is not None and value is not False}
 
     def __str__(self) -> str:
         words = f"[{naming.shortest(self.low)}, {naming.shortest(self.high)}]"
         words += f" in steps of {naming.shortest(self.step)}" if self.step is not None else ""
-        words = f"1 − {words}" if self.one_minus else words
-        return f"{'{0} ∪ ' if self.zero else ''}{'log ' if self.log else ''}{words}"
+        words = f"{'log ' if self.log else ''}{words}"
+        words = f"1 − x, x in {words}" if self.one_minus else words
+        return f"{'{0} ∪ ' if self.zero else ''}{words}"
 
 
 Domain = Choices | Interval

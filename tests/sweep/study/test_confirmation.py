@@ -119,7 +119,7 @@ def test_a_winner_that_is_worse_on_the_report_seeds_is_called_worse() -> None:
 def test_a_default_that_wins_is_said_so() -> None:
     made = report(0, scores(2), scores(2), [trial(0, 1, 2, 3)], MEAN)
     assert not made.beaten and made.word == ""
-    assert made.lines()[0].startswith("The default configuration is the best one on the confirmation seeds")
+    assert made.lines()[0].startswith("The default configuration leads on the confirmation seeds")
 
 
 def test_pairing_by_seed_sees_a_difference_that_welch_does_not() -> None:

@@ -27,8 +27,8 @@ def test_the_default_space_is_that_of_the_protocol() -> None:
     made = default_space()
     assert made.lines() == [
         "algo.lr               log [3e-5, 0.003]",
-        "algo.gamma            log 1 − [0.0001, 0.1]",
-        "algo.gae_lambda       log 1 − [0.005, 0.3]",
+        "algo.gamma            1 − x, x in log [0.0001, 0.1]",
+        "algo.gae_lambda       1 − x, x in log [0.005, 0.3]",
         "algo.clip_eps         {0.1, 0.2, 0.3}  if algo.surrogate is clip",
         "algo.max_kl           {null, 0.01, 0.02, 0.05}",
         "algo.ent_coef         {0} ∪ log [1e-5, 0.02]",
@@ -227,3 +227,7 @@ def test_a_study_without_a_file_s_space_searches_what_is_typed() -> None:
     with compositions() as made:
         values = made.composer.compose({"sweep": "tpe", "sweep/space": "none"}).values["sweep"]
     assert values["space"] == {}
+
+
+def test_an_end_of_zero_belongs_to_the_description() -> None:
+    assert space({"network.log_std_init": {"low": -1.5, "high": 0.0}}).describe()["network.log_std_init"] == {"low": -1.5, "high": 0.0}
