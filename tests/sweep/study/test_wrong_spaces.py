@@ -52,7 +52,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"algo.lr": {"low": 1e-5, "high": float("nan")}}, "high: nan is not a finite number"),
     ({"algo.lr": {"low": 1e-5, "high": 1e-2, "log": "yes"}}, "log: 'yes' is not true or false"),
     ({"algo.gamma": {"low": 0.9, "high": 1.1}}, "algo.gamma: 1.1 is not in [0, 1] (an end of [0.9, 1.1])"),
-    ({"algo.gamma": {"low": 1e-4, "high": 1.5, "one_minus": True}}, "algo.gamma: -0.5 is not in [0, 1] (an end of 1 − x, x in [0.0001, 1.5])"),
+    (
+        {"algo.gamma": {"low": 1e-4, "high": 1.5, "one_minus": True}},
+        "algo.gamma: -0.5 is not in [0, 1] (an end of 1 − x, x in [0.0001, 1.5])",
+    ),
     ({"algo.epochs": {"low": 2.5, "high": 20}}, "algo.epochs: 2.5 is not a whole number, and the knob is one"),
     ({"algo.epochs": {"low": 0, "high": 20}}, "algo.epochs: 0 is not in [1, 1000]"),
     ({"algo.surrogate": {"low": 0, "high": 1}}, "algo.surrogate: is no number, so it has no interval; name what to choose from"),
