@@ -40,7 +40,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	@touch $@
 
-demo: $(STAMP)  ## a small real sweep (about a minute), its table and a report
+demo: $(STAMP)  ## a small real sweep, its table and a report
 	$(BIN)/python train.py -m env=pendulum study=demo algo.max_kl=null,0.01 seed=0,1,2 total_steps=100000
 	$(BIN)/python scripts/report.py results/demo
 	@echo
@@ -117,7 +117,7 @@ IN_RESULTS = $(if $(filter-out results,$(RESULTS)),results='$(RESULTS)')
 FILMED     = env=hopper,recipe=standard,total_steps=$(STEPS)/seed=2
 
 # Exit code 3: some run diverged, which is a result and stands in the report.
-article: $(STAMP)  ## the article's figure, docs/article.png: 45 runs of 1 M steps (half an hour on two cores; continues where it was stopped), and their report
+article: $(STAMP)  ## the article's figure, docs/article.png: 45 runs of 1 M steps (continues where it was stopped), and their report
 	$(BIN)/python train.py -m experiment=article $(IN_RESULTS) $(OVERRIDES) || test $$? -eq 3
 	$(BIN)/python scripts/report.py '$(RESULTS)/article'
 	cp '$(RESULTS)/article/report/figures/learning_curves.png' '$(PICTURES)/article.png'

@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Measure what a study gains: docs/studies.md.
 
-python scripts/bench_study.py search      TPE with pruning against random search without, at equal environment steps (about an hour)
-python scripts/bench_study.py packing     Hopper, 60 trials × 3 seeds, against one process per job (about an hour)
+python scripts/bench_study.py search      TPE with pruning against random search without, at equal environment steps
+python scripts/bench_study.py packing     Hopper, 60 trials × 3 seeds, against one process per job
 
 Studies lie in results/bench_study/ (--out) and are continued if they were interrupted; what has a line in
 search.csv there is not run again. Figures of time are only worth something from a quiet machine.
