@@ -14,7 +14,9 @@ from ppo_sweep.runs.errors import DirectoryBusy, DirectoryMismatch, StorageError
 from ppo_sweep.runs.lock import RunLock, holder, is_locked
 from ppo_sweep.runs.loggers import copy_finished
 from ppo_sweep.runs.status import Status
+from ppo_sweep.runs.study_file import read_study
 from ppo_sweep.sweep.job import Job
+from ppo_sweep.sweep.study.kept import IDENTITY
 from ppo_sweep.sweep.wording import outcome
 
 #: Final states whose runs count as done (DESIGN §7); the others exit 3.
@@ -63,6 +65,11 @@ def wait_until_free(directories: Sequence[Path], seconds: float) -> None:
 def survey(jobs: Sequence[Job], study: Path | None = None) -> Survey:
     """Look at every run directory, and at the study's if a sweep is to write it; creates, locks and changes nothing."""
     refusals = [_in_use(study)] if study is not None and is_locked(study) else []
+    refusals += [
+        f"{directory} belongs to an Optuna study, whose runs are its trials; give another study="
+        for directory in dict.fromkeys(job.path.parents[1] for job in jobs)
+        if _is_searched(directory)
+    ]
     finished: list[tuple[Job, Status]] = []
     for job in jobs:
         try:
@@ -91,6 +98,15 @@ def complete_logs(finished: Sequence[tuple[Job, Status]]) -> list[str]:
     if written and not said:
         said.append(f"logger={logger}: written for {written} finished {'run' if written == 1 else 'runs'}, from the tables")
     return list(dict.fromkeys(said))
+
+
+def _is_searched(directory: Path) -> bool:
+    """Whether a study is Optuna's."""
+    try:
+        found = read_study(directory)
+    except StorageError:  # whoever writes it next says so
+        return False
+    return found is not None and IDENTITY in found.other
 
 
 def _in_use(directory: Path) -> str:

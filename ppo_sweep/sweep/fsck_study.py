@@ -57,7 +57,7 @@ def _left_behind(study: Path) -> Iterator[RunFault]:
 
 
 def _journal(study: Path, kept: Mapping[str, Any], *, in_use: bool) -> Iterator[RunFault]:
-    from ppo_sweep.sweep.study import storage  # loads Optuna, which a grid need not wait for
+    from ppo_sweep.sweep.study import storage, stored_trials  # loads Optuna, which a grid need not wait for
 
     path = study / JOURNAL
     try:
@@ -74,7 +74,7 @@ def _journal(study: Path, kept: Mapping[str, Any], *, in_use: bool) -> Iterator[
         return
     options = _options(kept)
     for trial in trials:
-        if trial.state.name == "COMPLETE":
+        if trial.state.name == "COMPLETE" and stored_trials.SAME_AS not in trial.user_attrs:  # else it has no runs
             yield from _trial(study, trial.number, list(trial.user_attrs.get("scores", [])), options)
     if not in_use:  # a row may be newer than what was read of the journal
         yield from _table(study, {trial.number: (trial.state.name, trial.values) for trial in trials if trial.state.is_finished()})

@@ -10,6 +10,8 @@ from typing import Any
 from ppo_sweep.config import Knob, knobs
 from ppo_sweep.runs.naming import shortest
 from ppo_sweep.sweep.composition import CONF, Composer
+from ppo_sweep.sweep.options import LauncherOptions, meanings
+from ppo_sweep.sweep.study.options import StudyOptions
 
 _USAGE = """\
 python train.py [-m] [KEY=VALUE ...]
@@ -53,6 +55,12 @@ _SECTIONS = {
     "eval": "Evaluation (eval.*)",
 }
 
+#: Prefix, title and class of options. They are no knobs: they say which runs there are and how they are carried out.
+_OPTION_SECTIONS: tuple[tuple[str, str, type[Any]], ...] = (
+    ("hydra.launcher.", "With -m: how a sweep is carried out (hydra.launcher.*)", LauncherOptions),
+    ("sweep.", "With -m sweep=tpe: how a study searches (sweep.*; the space: docs/studies.md)", StudyOptions),
+)
+
 
 def help_text(conf: Path = CONF) -> str:
     """The whole of ``--help``: groups with their choices, then every knob with a line."""
@@ -65,6 +73,9 @@ def help_text(conf: Path = CONF) -> str:
         lines += ["", f"{title}: KEY=DEFAULT"]
         for key, knob, spec in _of(section):
             lines.append(f"  {f'{key}={shortest(default_of(spec))}':<34} {_line(knob)}")
+    for prefix, title, options in _OPTION_SECTIONS:
+        lines += ["", f"{title}: KEY=DEFAULT"]
+        lines += [f"  {f'{prefix}{name}={shortest(default)}':<34} {meaning}" for name, default, meaning in meanings(options)]
     return "\n".join([*lines, "", _OPTIONS])
 
 
@@ -94,6 +105,9 @@ def knob_tables() -> str:
                 knob.source,
             )
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    for prefix, title, options in _OPTION_SECTIONS:
+        lines += ["", f"## {title}", "", "| option | default | meaning |", "|---|---|---|"]
+        lines += [f"| `{prefix}{name}` | `{shortest(default)}` | {meaning} |" for name, default, meaning in meanings(options)]
     return "\n".join([*lines, ""])
 
 

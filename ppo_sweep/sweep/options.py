@@ -6,7 +6,7 @@ import difflib
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +16,24 @@ from ppo_sweep.config import ConfigError, Fault
 DEFAULT_SLOTS = 9
 
 
+def option(default: Any, meaning: str) -> Any:
+    """A field of a class of options: ``meaning`` stands in ``--help`` and in docs/knobs.md."""
+    return field(default=default, metadata={"meaning": meaning})
+
+
+def meanings(options: type[Any]) -> list[tuple[str, Any, str]]:
+    """Name, default and meaning of each option of such a class."""
+    return [(one.name, one.default, one.metadata["meaning"]) for one in fields(options)]
+
+
 @dataclass(frozen=True)
 class LauncherOptions:
-    """What ``hydra.launcher`` holds; none of it changes a byte of any run.
+    """What ``hydra.launcher`` holds; none of it changes a byte of any run."""
 
-    Attributes:
-        workers: processes that train; None = one per core that this process may use (:func:`cores`).
-        slots: members side by side in one worker; None = :data:`DEFAULT_SLOTS`.
-        max_restarts: how often a run is taken up again after its worker was lost, before it counts as failed.
-        worker_timeout: seconds without a sign of life after which a worker counts as hung and is replaced.
-    """
-
-    workers: int | None = None
-    slots: int | None = None
-    max_restarts: int = 3
-    worker_timeout: float = 600.0
+    workers: int | None = option(None, "processes that train; null = one per core that this process may use")
+    slots: int | None = option(None, f"runs side by side in one worker; null = {DEFAULT_SLOTS}")
+    max_restarts: int = option(3, "how often a run is taken up again after its worker was lost, before it counts as failed")
+    worker_timeout: float = option(600.0, "seconds without a sign of life after which a worker counts as hung and is replaced")
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> LauncherOptions:

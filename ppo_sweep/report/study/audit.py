@@ -87,7 +87,7 @@ def _would_prune(judge: Judge, trial: Trial, rung: int, trials: Sequence[Trial],
     """The study's own rule at a rung, against the trials before this one."""
     own = courses[trial.number]
     until = Course(own.number, {at: value for at, value in own.values.items() if at <= rung}, own.seeds, None)
-    others = [courses[other.number] for other in trials if other.number < trial.number and other.reported]
+    others = [courses[other.number] for other in trials if other.number < trial.number and other.reported and other.result.same_as is None]
     return judge.reason(until, rung, others) is not None
 
 

@@ -60,7 +60,8 @@ class Comparison:
             return None  # by what was known then
         others = [self._course(other) for other in self._trials.own.values() if other is not trial and other.values]
         if not repeated:
-            others += filter(lambda course: course.values, map(self._course_of_other, self._record.others()))
+            different = [other for other in self._record.others() if stored_trials.SAME_AS not in other.user_attrs]
+            others += filter(lambda course: course.values, map(self._course_of_other, different))
         return self._judge.reason(self._course(trial), rung, others)
 
     def _course_of_other(self, trial: FrozenTrial) -> Course:

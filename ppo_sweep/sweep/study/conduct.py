@@ -157,12 +157,12 @@ class Conductor:
         worker = self._timeline.slots[slot].worker
         waiting = (piece for trial in self.trials.own.values() if trial.worker == worker for piece in trial.pieces if piece.slot is None)
         piece = next(waiting, None)
-        if piece is None:
+        while piece is None:
             trial = self._ask(worker)
             if trial is None:
                 self._timeline.rest(slot)
                 return
-            piece = trial.pieces[0]
+            piece = next(iter(trial.pieces), None)  # none where the same configuration was tried before
         self._place(piece, slot)
 
     def _ask(self, worker: int) -> TrialRuns | None:
@@ -171,7 +171,12 @@ class Conductor:
         if asked is None:
             return None
         runs = list(self.trials.runs(asked.number, asked.overrides))
-        self.trials.own[asked.number] = trial = TrialRuns(asked.number, asked.trial_id, worker, asked.overrides, runs)
+        trial = TrialRuns(asked.number, asked.trial_id, worker, asked.overrides, runs)
+        began = any(self._record.has(trial.number, _placed(piece)) for piece in runs)
+        earlier = None if began else self.trials.same_as(trial)
+        self.trials.own[asked.number] = trial
+        if earlier is not None:
+            self.trials.repeat(trial, earlier)
         return trial
 
     def _may_begin(self, already: int) -> bool:
@@ -207,7 +212,7 @@ class Conductor:
         piece.job = self._enter(piece, trial.overrides)
         piece.slot = slot
         piece.placed_at = self._timeline.place(slot, piece.job, piece.config.signature)
-        self._record.note(trial.number, f"placed {piece.name}", [slot, piece.placed_at])
+        self._record.note(trial.number, _placed(piece), [slot, piece.placed_at])
         result = self._ledger.results.get(piece.job)
         if result is None:
             piece.look()
@@ -305,3 +310,8 @@ class Conductor:
                 if value is not None:
                     trial.values[index] = value
                     self._record.report(trial.number, rung.steps, value)
+
+
+def _placed(piece: Piece) -> str:
+    """The trial attribute that is written when a run gets its slot."""
+    return f"placed {piece.name}"

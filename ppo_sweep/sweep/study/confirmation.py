@@ -38,6 +38,7 @@ class TrialResult:
         env_steps: that all its seeds took together.
         diverged: how many of its runs diverged.
         reason: why it was pruned or failed.
+        same_as: the earlier trial of the same configuration, of which it has all this; None if its runs were trained.
     """
 
     number: int
@@ -48,13 +49,14 @@ class TrialResult:
     env_steps: int
     diverged: int = 0
     reason: str | None = None
+    same_as: int | None = None
 
 
 def pooled_standard_error(results: Sequence[TrialResult]) -> float | None:
     """Standard error of a trial's mean, from the spread of seeds within all complete trials; None with one seed each."""
     squares, freedom, seeds = 0.0, 0, 0
     for result in results:
-        if result.state == COMPLETE and len(result.scores) > 1:
+        if result.state == COMPLETE and len(result.scores) > 1 and result.same_as is None:
             squares += statistics.variance(result.scores) * (len(result.scores) - 1)
             freedom += len(result.scores) - 1
             seeds = max(seeds, len(result.scores))
@@ -82,15 +84,28 @@ def candidates(
     if len(objectives) > 1:
         chosen = pareto(complete, objectives)
     else:
-        sign = 1.0 if objectives[0].maximize else -1.0
-        ranked = sorted(complete, key=lambda result: (-sign * _first(result), result.number))
+        ranked = _ranked(complete, objectives[0])
         error = pooled_standard_error(results)
         near = math.inf if error is None else error
-        chosen = [result for result in ranked if sign * (_first(ranked[0]) - _first(result)) <= near]
+        chosen = [result for result in ranked if abs(_first(ranked[0]) - _first(result)) <= near]
     different: dict[Hashable, int] = {configuration({}): 0}
     for result in chosen:
         different.setdefault(configuration(result.overrides), result.number)
     return tuple(number for number in different.values() if number != 0)[:limit]
+
+
+def best(results: Sequence[TrialResult], objective: Objective) -> int:
+    """The complete trial with the best first value; of equal ones the first.
+
+    Raises:
+        IndexError: no trial is complete.
+    """
+    return _ranked([result for result in results if result.state == COMPLETE and result.values is not None], objective)[0].number
+
+
+def _ranked(complete: Sequence[TrialResult], objective: Objective) -> list[TrialResult]:
+    sign = 1.0 if objective.maximize else -1.0
+    return sorted(complete, key=lambda result: (-sign * _first(result), result.number))
 
 
 def pareto(results: Sequence[TrialResult], objectives: Sequence[Objective]) -> list[TrialResult]:

@@ -55,11 +55,11 @@ class Confirming:
             DirectoryBusy, DirectoryMismatch, StorageError, WorkersDoNotStart: as :func:`~ppo_sweep.sweep.launch.train_all`.
         """
         request, options = self._request, self._request.options
-        chosen = confirmation.candidates(results, options.objectives, options.confirm_top, self._configuration)
+        chosen = confirmation.candidates(results, options.objectives, options.confirm_top, request.configuration)
         trials = {result.number: result for result in results}
         if options.confirm_top == 0:
-            [number, *_] = confirmation.candidates(results, options.objectives, 1, self._configuration) or [0]
-            self._export(trials[number], ["Chosen by its tuning seeds alone (sweep.confirm_top=0), so its value there is too good."])
+            lines = ["Chosen by its tuning seeds alone (sweep.confirm_top=0), so its value there is too good."]
+            self._export(trials[confirmation.best(results, options.objectives[0])], lines)
             return 0
         if len(options.objectives) > 1:
             self._say([f"the Pareto set: {', '.join(f'trial {number}' for number in chosen)}; the first objective chooses among them"])
@@ -109,10 +109,6 @@ class Confirming:
 
     def _config(self, overrides: Mapping[str, Any], environment: str | None, seed: int) -> Config:
         return self._request.space.config(overrides, environment).replace(seed=seed, study=self._request.name, force=False)
-
-    def _configuration(self, overrides: Mapping[str, Any]) -> tuple[str, ...]:
-        """What tells configurations apart: their hashes, one per environment."""
-        return tuple(self._request.space.config(overrides, env).hash for env in self._request.options.env or (None,))
 
     def _stopped(self) -> bool:
         return self._interrupts.received is not None
@@ -174,7 +170,9 @@ class Confirming:
         return scores
 
     def _export(self, trial: TrialResult, lines: Sequence[str]) -> None:
-        best.write(self._study, {**self._request.fixed, **trial.overrides}, self._request.groups, lines)
+        seeds = self._request.options.seeds
+        fresh = f"Seeds below {seeds} are those it was chosen by: fresh ones are seed=range({seeds},{seeds + 5})."
+        best.write(self._study, {**self._request.fixed, **trial.overrides}, self._request.groups, [*lines, fresh])
         self._say([f"{self._study / BEST}: {'the default configuration' if trial.number == 0 else f'trial {trial.number}'}"])
 
 

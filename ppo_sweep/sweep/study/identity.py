@@ -51,26 +51,18 @@ def identity(space: Space, options: StudyOptions, seed: int, defaults: Sequence[
     )
 
 
-def stored(study: Path) -> dict[str, Any] | None:
-    """The identity of the study in a directory; None if it holds none.
-
-    Raises:
-        CorruptFile, StorageError: as :func:`~ppo_sweep.runs.study_file.read_study`.
-    """
-    found = read_study(study)
-    own = None if found is None else found.other.get(KEY)
-    return own if isinstance(own, dict) else None
-
-
 def compare(study: Path, wanted: Mapping[str, Any]) -> None:
     """Refuse a directory that holds another study than ``wanted``.
 
     Raises:
         DirectoryMismatch: with what differs.
-        CorruptFile, StorageError: as :func:`stored`.
+        CorruptFile, StorageError: as :func:`~ppo_sweep.runs.study_file.read_study`.
     """
-    before = stored(study)
-    if before is None or before == wanted:
+    found = read_study(study)
+    before = None if found is None else found.other.get(KEY)
+    if found is not None and found.members and before is None:
+        raise DirectoryMismatch(f"{study} holds runs of another command, which are no trials; give another study=")
+    if not isinstance(before, dict) or before == wanted:
         return
     lines = differences(before, wanted)
     shown = [*lines[:_SHOWN], *([f"and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else [])]
@@ -88,7 +80,7 @@ def check_storage(study: Path, *, shared: bool) -> None:
 
     Raises:
         DirectoryMismatch: the study was begun in the other one.
-        StorageError: as :func:`stored`.
+        StorageError: as :func:`~ppo_sweep.runs.study_file.read_study`.
     """
     try:
         found = read_study(study)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Any
 
 from ppo_sweep.config import ConfigError, Fault
+from ppo_sweep.sweep.options import option
 from ppo_sweep.sweep.study import objective
 from ppo_sweep.sweep.study.kept import CONFIRM_FROM, REPORT_FROM
 
@@ -27,41 +28,28 @@ WILCOXON_SEEDS = 4
 
 @dataclass(frozen=True)
 class StudyOptions:
-    """What ``sweep.*`` holds beside the search space.
+    """What ``sweep.*`` holds beside the search space; None is null on the command line, and a tuple a list."""
 
-    Attributes:
-        sampler, pruner: names out of :data:`SAMPLERS` and :data:`PRUNERS`.
-        n_trials: how many trials the study has in all, trial 0 (the default configuration) included.
-        seeds: S, the seeds 0 … S − 1 of every trial.
-        confirm_top: how many configurations are confirmed at most, beside the default one; 0 = no confirmation.
-        confirm_seeds, report_seeds: how many seeds choose the winner, and how many give the numbers to quote.
-        metric: what a trial is worth, one entry per objective; see :mod:`ppo_sweep.sweep.study.objective`.
-        std_weight: of ``mean_minus_std``.
-        direction: one per objective.
-        rungs: None = by the pruner; a number of rungs; or where they are (shares of the budget below 1, else environment steps).
-        prune_audit: share of the trials that is never pruned, at random.
-        timeout: seconds after which no trial is begun.
-        max_env_steps: environment steps after which no trial is begun.
-        storage: None = Optuna's journal in the study's directory, or the URL of a database.
-        env: choices of ``env`` that every configuration is tried on; empty = the one of ``env=``.
-    """
-
-    sampler: str = "tpe"
-    pruner: str = "median"
-    n_trials: int = 60
-    seeds: int = 3
-    confirm_top: int = 8
-    confirm_seeds: int = 5
-    report_seeds: int = 10
-    metric: tuple[str, ...] = ("mean",)
-    std_weight: float = 1.0
-    direction: tuple[str, ...] = ("maximize",)
-    rungs: int | tuple[float, ...] | None = None
-    prune_audit: float = 0.1
-    timeout: float | None = None
-    max_env_steps: int | None = None
-    storage: str | None = None
-    env: tuple[str, ...] = ()
+    sampler: str = option("tpe", f"what proposes configurations: {', '.join(SAMPLERS)}; chosen by sweep=NAME")
+    n_trials: int = option(60, "trials of the study in all, trial 0 (the default configuration) included")
+    seeds: int = option(3, "S: every trial is trained under the seeds 0 … S − 1")
+    metric: tuple[str, ...] = option(
+        ("mean",), f"what a trial is worth, of its seeds' scores: {', '.join(objective.STATISTICS)}; of another score: auc.mean; or a list"
+    )
+    std_weight: float = option(1.0, "of mean_minus_std")
+    direction: tuple[str, ...] = option(("maximize",), "or minimize; one per objective")
+    pruner: str = option("median", f"which trials are stopped at a rung: {', '.join(PRUNERS)}")
+    rungs: int | tuple[float, ...] | None = option(
+        None, "where trials are compared: a number of rungs, or shares of the budget (below 1), or environment steps; null = by the pruner"
+    )
+    prune_audit: float = option(0.1, "share of the trials that is never pruned, at random, to see what pruning costs")
+    confirm_top: int = option(8, "configurations that are confirmed at most, beside the default one; 0 = none")
+    confirm_seeds: int = option(5, f"seeds that choose the winner: {CONFIRM_FROM} …")
+    report_seeds: int = option(10, f"seeds that give the numbers to quote: {REPORT_FROM} …")
+    timeout: float | None = option(None, "seconds after which no trial is begun")
+    max_env_steps: int | None = option(None, "environment steps after which no trial is begun")
+    storage: str | None = option(None, "URL of a database, which several processes may share; null = a journal in the study's directory")
+    env: tuple[str, ...] = option((), "choices of env that every configuration is tried on, by normalised score; none = the one of env=")
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> StudyOptions:
@@ -82,12 +70,12 @@ class StudyOptions:
                 values[name] = _CHECKS[name](value)
             except ValueError as error:
                 faults.append(Fault(f"sweep.{name}", str(error)))
-        if not faults:
-            options = cls(**values)
-            faults = list(options._combination_faults())
-            if not faults:
-                return options
-        raise ConfigError(faults)
+        options = cls(**values)
+        right = cls.__dataclass_fields__.keys() - {fault.key.removeprefix("sweep.") for fault in faults}
+        faults += options._combination_faults(right)
+        if faults:
+            raise ConfigError(faults)
+        return options
 
     @property
     def objectives(self) -> tuple[objective.Objective, ...]:
@@ -112,39 +100,45 @@ class StudyOptions:
         """Seeds that give the numbers to quote; nothing else uses them."""
         return range(REPORT_FROM, REPORT_FROM + self.report_seeds)
 
-    def _combination_faults(self) -> Iterator[Fault]:
-        """Options that are each fine but do not go together."""
-        if len(self.metric) != len(self.direction):
+    def _combination_faults(self, right: Set[str]) -> Iterator[Fault]:
+        """Options that are each fine but do not go together.
+
+        Args:
+            right: those that are fine by themselves; of the others nothing is concluded.
+        """
+        paired = len(self.metric) == len(self.direction)
+        if {"metric", "direction"} <= right and not paired:
             yield Fault(
                 "sweep.direction",
                 f"{len(self.metric)} objectives need as many directions, not {len(self.direction)}; for example "
                 f"sweep.direction=[{','.join(['maximize', *['minimize'] * (len(self.metric) - 1)])}]",
             )
-            return
-        for made in self.objectives:
-            if self.seeds < made.least_seeds:
-                yield Fault(
-                    "sweep.metric",
-                    f"{made.statistic} of sweep.seeds={self.seeds} is not defined; use sweep.seeds={made.least_seeds} or more, "
-                    "or sweep.metric=mean",
-                )
-        several = len(self.metric) > 1
-        if several and self.pruner != "none":
+        if {"metric", "seeds"} <= right:
+            for metric in self.metric:
+                made = objective.Objective.of(metric, DIRECTIONS[0])
+                if self.seeds < made.least_seeds:
+                    yield Fault(
+                        "sweep.metric",
+                        f"{made.statistic} of sweep.seeds={self.seeds} is not defined; use sweep.seeds={made.least_seeds} or more, "
+                        "or sweep.metric=mean",
+                    )
+        several = "metric" in right and len(self.metric) > 1
+        if several and "pruner" in right and self.pruner != "none":
             yield Fault(
                 "sweep.pruner", f"{self.pruner} compares one number, but there are {len(self.metric)} objectives; use sweep.pruner=none"
             )
-        if several and self.sampler not in _PARETO_SAMPLERS:
+        if several and "sampler" in right and self.sampler not in _PARETO_SAMPLERS:
             yield Fault(
                 "sweep.sampler",
                 f"{self.sampler} optimises one objective, not {len(self.metric)}; use sweep.sampler=nsga2 or sweep.sampler=tpe",
             )
-        if self.pruner == "wilcoxon" and self.seeds < WILCOXON_SEEDS:
+        if {"pruner", "seeds"} <= right and self.pruner == "wilcoxon" and self.seeds < WILCOXON_SEEDS:
             yield Fault(
                 "sweep.pruner",
                 f"wilcoxon compares seeds pair by pair and needs at least {WILCOXON_SEEDS} of them: with sweep.seeds={self.seeds} its "
                 f"smallest p is {0.5**self.seeds:g}; use sweep.seeds={WILCOXON_SEEDS} or more, or sweep.pruner=median",
             )
-        if self.pruner == "none" and self.rungs is not None:
+        if {"pruner", "rungs"} <= right and self.pruner == "none" and self.rungs is not None:
             yield Fault("sweep.rungs", "nothing is pruned with sweep.pruner=none; leave it out")
 
 

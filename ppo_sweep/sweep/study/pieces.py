@@ -11,6 +11,7 @@ from ppo_sweep.config import Config
 from ppo_sweep.runs import checkpoint
 from ppo_sweep.runs.score import diverged_score, random_score, score
 from ppo_sweep.runs.trainer import RunResult
+from ppo_sweep.sweep.study.confirmation import TrialResult
 from ppo_sweep.sweep.study.objective import Objective, normalised
 
 
@@ -96,6 +97,7 @@ class TrialRuns:
         state: COMPLETE, PRUNED or FAIL; None while it runs.
         final: what it is worth, one number per objective.
         reason: why it was pruned or failed.
+        same_as: what the same configuration came to before; then it has no runs.
     """
 
     number: int
@@ -109,6 +111,12 @@ class TrialRuns:
     final: tuple[float, ...] | None = None
     scores: tuple[float, ...] = ()
     reason: str | None = None
+    same_as: TrialResult | None = None
+
+    @property
+    def diverged(self) -> int:
+        """How many of its runs did."""
+        return sum(piece.diverged for piece in self.pieces) if self.same_as is None else self.same_as.diverged
 
     @property
     def env_steps(self) -> int:

@@ -139,6 +139,10 @@ class Record:
         found = self._trials.get(number)
         return found is not None and step in found.intermediate_values
 
+    def reports(self, number: int) -> dict[int, float]:
+        """Step → what a trial of this process, or of another one, was worth there."""
+        return dict(self._stored()[number].intermediate_values)
+
     def report(self, number: int, step: int, value: float) -> None:
         """Write what a trial is worth at a rung."""
         if not self.is_reported(number, step):

@@ -46,6 +46,10 @@ class StudyRequest:
     groups: tuple[str, ...]
     notes: tuple[str, ...]
 
+    def configuration(self, overrides: Mapping[str, Any]) -> tuple[str, ...]:
+        """What tells the configurations of trials apart: their hashes, one per environment."""
+        return tuple(self.space.config(overrides, env).hash for env in self.options.env or (None,))
+
 
 def is_study(composed: Composition) -> bool:
     """Whether choices amount to a study, not to a grid."""
@@ -163,9 +167,15 @@ def _scale_faults(options: StudyOptions, space: Space) -> list[Fault]:
 def _notes(options: StudyOptions, space: Space, rungs: Rungs) -> tuple[str, ...]:
     from ppo_sweep.sweep.study import samplers
 
-    notes = [*space.notes, f"this space leads to {space.signatures()}"]
+    found = space.signatures()
+    together = "all of its configurations can train side by side" if found.exact and found.count == 1 else "those of one train side by side"
+    notes = [*space.notes, f"this space leads to {found}: {together}"]
     if rungs.note is not None:
         notes.append(rungs.note)
+    if options.confirm_top:
+        each = (options.confirm_top + 1) * options.confirm_seeds + 2 * options.report_seeds
+        runs = each * max(1, len(options.env))
+        notes.append(f"after the search {runs} runs at most confirm and report, as many as {each / options.seeds:.0f} trials have")
     most = samplers.most_trials(options.sampler, space)
     if most is not None and most < options.n_trials:
         notes.append(f"the grid has {most} configurations, the default included: the study ends after as many trials")

@@ -185,6 +185,17 @@ class Space:
         outside = different.union(*(made.outside for made in per_environment))
         return Default(params, tuple(key for key in labels.values() if key in outside))
 
+    def default_values(self) -> dict[str, Any]:
+        """Key → value of every searched knob in the default configuration, where it has one there and the same in all environments."""
+        composed = [self._compositions[key_of({}, environment)] for environment in self.environments or (None,)]
+        values: dict[str, Any] = {}
+        for searched in self.searched:
+            if all(space_checks.holds(parent, allowed, {}, one) for one in composed for parent, allowed in searched.when.items()):
+                first, *others = [space_checks.present(searched.key, {}, one) for one in composed]
+                if all(other == first for other in others):
+                    values[searched.key] = first
+        return values
+
     def shapes(self) -> list[Config]:
         """One configuration of each static signature, in every environment; the default one first."""
         configs, _ = self._configurations(self._deciding)

@@ -27,6 +27,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
+from sqlalchemy import create_engine, inspect
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
@@ -43,6 +44,9 @@ _LOCK_SECONDS = 2.0
 
 #: A process waits so long for others that write to the same SQLite file.
 _SQLITE_SECONDS = 60.0
+
+#: A database that has not answered by then cannot be reached.
+_CONNECT_SECONDS = 10
 
 #: Past this a journal is no journal of ours: a study of 10 000 trials comes to about 40 MB.
 _SIZE_LIMIT = 2**31
@@ -75,7 +79,7 @@ class OpenStudy:
 
 
 def url_fault(url: str) -> Fault | None:
-    """What keeps ``sweep.storage`` from being a database that can be spoken to; connects to nothing."""
+    """What keeps ``sweep.storage`` from being a database that can be spoken to; makes nothing there."""
     try:
         dialect = _database(url).get_dialect()
         dialect.import_dbapi()
@@ -85,7 +89,35 @@ def url_fault(url: str) -> Fault | None:
         missing = str(error.name)
         install = "-e '.[postgres]'" if missing.startswith("psycopg") else {"MySQLdb": "mysqlclient"}.get(missing, missing)
         return Fault("sweep.storage", f"its driver is missing; install it with pip install {install}")
+    try:
+        _reach(_database(url))
+    except (SQLAlchemyError, OSError) as error:
+        return Fault("sweep.storage", f"{_shown(url)} cannot be used: {_said(error)}")
     return None
+
+
+def _reach(url: URL) -> None:
+    """Speak to a database.
+
+    Raises:
+        SQLAlchemyError, OSError: that is not possible.
+    """
+    sqlite = url.get_backend_name() == "sqlite"
+    file = Path(url.database or ":memory:") if sqlite else None
+    if file is not None and file.name == ":memory:":
+        raise OSError("a database in memory keeps nothing; for example sqlite:///study.db")
+    if file is not None and not file.exists():  # connecting would make it
+        if not file.parent.is_dir():
+            raise FileNotFoundError(f"there is no directory {file.parent}")
+        if not os.access(file.parent, os.W_OK):
+            raise PermissionError(f"{file.parent} cannot be written to")
+        return
+    engine = create_engine(url, connect_args={"timeout" if sqlite else "connect_timeout": _CONNECT_SECONDS})
+    try:
+        with engine.connect():
+            inspect(engine).get_table_names()
+    finally:
+        engine.dispose()
 
 
 def open_study(directory: Path, name: str, directions: Sequence[str], url: str | None = None) -> OpenStudy:

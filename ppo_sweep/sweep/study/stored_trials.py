@@ -13,6 +13,8 @@ from ppo_sweep.sweep.study.rungs import Rungs
 
 #: Trial attributes that are written before a trial is told.
 SCORES, ENV_STEPS, DIVERGED, REASON = "scores", "env_steps", "diverged", "reason"
+#: Trial attribute that is written when a trial is asked for: the earlier trial of the same configuration.
+SAME_AS = "same_as"
 
 
 def rung_key(rung: int, run: str) -> str:
@@ -34,6 +36,7 @@ def result(trial: FrozenTrial) -> TrialResult | None:
         env_steps=int(kept.get(ENV_STEPS, 0)),
         diverged=int(kept.get(DIVERGED, 0)),
         reason=kept.get(REASON),
+        same_as=kept.get(SAME_AS),
     )
 
 

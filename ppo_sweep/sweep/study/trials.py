@@ -9,9 +9,9 @@ from typing import Any
 
 from ppo_sweep.runs.status import read_status
 from ppo_sweep.sweep.job import Job
-from ppo_sweep.sweep.study import asking, stored_trials, trials_table
+from ppo_sweep.sweep.study import asking, rungs, stored_trials, trials_table
 from ppo_sweep.sweep.study.claims import trial_directory
-from ppo_sweep.sweep.study.confirmation import COMPLETE, TrialResult
+from ppo_sweep.sweep.study.confirmation import COMPLETE, PRUNED, TrialResult
 from ppo_sweep.sweep.study.pieces import Piece, TrialRuns
 from ppo_sweep.sweep.study.record import Record
 from ppo_sweep.sweep.study.request import StudyRequest
@@ -33,6 +33,7 @@ class Trials:
         self._request, self._study, self._record, self._note = request, study, record, note
         self.own: dict[int, TrialRuns] = {}
         self.best: tuple[int, float] | None = None
+        self._configurations: dict[int, tuple[str, ...]] = {}
 
     def names(self) -> list[tuple[str, int, str | None]]:
         """Of the runs of every trial: path below the trial's directory, seed, environment."""
@@ -56,6 +57,31 @@ class Trials:
         env = {"env": piece.environment} if piece.environment else {}
         return Job(piece.config, piece.path, {**self._request.fixed, **env, **overrides, "seed": piece.config.seed})
 
+    def same_as(self, trial: TrialRuns) -> TrialResult | None:
+        """The earlier trial of the same configuration whose end this one would repeat to the last bit; None if there is none.
+
+        A failed one is not it: what failed may have been the machine. Nor is a pruned one for a trial that is never pruned.
+        """
+        wanted = self._configuration(trial.number, trial.overrides)
+        whole = rungs.never_pruned(self._request.seed, trial.number, self._request.options.prune_audit)
+        known = [result for result in self.results() if result.state == COMPLETE or (result.state == PRUNED and not whole)]
+        same = [result for result in known if self._configuration(result.number, result.overrides) == wanted]
+        return min(same, key=lambda result: (result.state != COMPLETE, result.number), default=None)
+
+    def _configuration(self, number: int, overrides: Mapping[str, Any]) -> tuple[str, ...]:
+        if number not in self._configurations:
+            self._configurations[number] = self._request.configuration(overrides)
+        return self._configurations[number]
+
+    def repeat(self, trial: TrialRuns, earlier: TrialResult) -> None:
+        """Tell of a trial what an earlier one of the same configuration came to; its runs are not trained again."""
+        self._record.note(trial.number, stored_trials.SAME_AS, earlier.number)
+        for step, value in self._record.reports(earlier.number).items():
+            self._record.report(trial.number, step, value)
+        trial.same_as, trial.pieces = earlier, []
+        trial.final, trial.scores = earlier.values, earlier.scores
+        self.tell(trial, earlier.state, f"the same configuration as trial {earlier.number}")
+
     def steps(self) -> int:
         """Environment steps that all trials have taken, or will."""
         others = 0
@@ -71,7 +97,7 @@ class Trials:
     def tell(self, trial: TrialRuns, state: str, reason: str | None) -> None:
         """One of its own has ended."""
         trial.state, trial.reason = state, reason
-        number, diverged = trial.number, sum(piece.diverged for piece in trial.pieces)
+        number, diverged = trial.number, trial.diverged
         self._record.note(number, stored_trials.SCORES, list(trial.scores))
         self._record.note(number, stored_trials.ENV_STEPS, trial.env_steps)
         if diverged:
@@ -88,19 +114,25 @@ class Trials:
         """``trials.csv``, anew."""
         with self._record.alone():
             results = self.results()
-            trials_table.write(self._study, results, [searched.key for searched in self._request.space.searched])
+            space = self._request.space
+            trials_table.write(self._study, results, [searched.key for searched in space.searched], space.default_values())
         for result in results:
             self._consider(result.number, result.state, result.values)
 
     def _consider(self, number: int, state: str, values: Sequence[float] | None) -> None:
-        if state == COMPLETE and values and (self.best is None or self._request.options.objectives[0].better(values[0], self.best[1])):
+        """Keep the best; of equal ones the first by number, as ``trials.csv`` and ``best.yaml`` have it."""
+        if state != COMPLETE or not values:
+            return
+        better = self._request.options.objectives[0].better
+        if self.best is None or better(values[0], self.best[1]) or (values[0] == self.best[1] and number < self.best[0]):
             self.best = number, values[0]
 
     def _sentence(self, trial: TrialRuns) -> str:
         worth = ", ".join(f"{value:.5g}" for value in trial.final or ()) or "no value"
         if trial.state == COMPLETE:
             spread = f" ± {statistics.stdev(trial.scores):.3g}" if len(trial.scores) > 1 else ""
-            return f"trial {trial.number}: {worth}{spread}"
+            same = f", {trial.reason}" if trial.reason else ""
+            return f"trial {trial.number}: {worth}{spread}{same}"
         return f"trial {trial.number}: {str(trial.state).lower()}, {worth}: {trial.reason}"
 
     def jobs(self) -> list[Job]:
@@ -122,8 +154,9 @@ class Trials:
                 scores=trial.scores,
                 overrides=trial.overrides,
                 env_steps=trial.env_steps,
-                diverged=sum(piece.diverged for piece in trial.pieces),
+                diverged=trial.diverged,
                 reason=trial.reason,
+                same_as=None if trial.same_as is None else trial.same_as.number,
             )
             for trial in self.own.values()
             if trial.state is not None

@@ -77,12 +77,12 @@ def test_trials_csv_has_a_row_per_trial_and_a_column_per_knob(tmp_path: Path) ->
         TrialResult(0, "COMPLETE", (2.0,), (1.0, 3.0), {}, 8192, diverged=1),
         TrialResult(2, "FAIL", None, (), {"algo.lr": 1e-3, "algo.max_kl": None}, 0, reason='boom, "quoted"'),
     ]
-    trials_table.write(tmp_path, results, ["algo.lr", "algo.max_kl", "network.hidden"])
+    trials_table.write(tmp_path, results, ["algo.lr", "algo.max_kl", "network.hidden"], {"algo.lr": 3e-4, "network.hidden": (64, 64)})
     text = (tmp_path / "trials.csv").read_text()
     assert text.startswith("number,state,value,value_std,seeds,env_steps,diverged,reason,algo.lr,algo.max_kl,network.hidden\n")
     rows = list(csv.reader(text.splitlines()))[1:]
     assert rows == [
-        ["0", "COMPLETE", "2.0", repr(2**0.5), "2", "8192", "1", "", "", "", ""],
+        ["0", "COMPLETE", "2.0", repr(2**0.5), "2", "8192", "1", "", "0.0003", "", "[64,64]"],
         ["1", "PRUNED", "1.5", repr(0.5**0.5), "2", "4096", "0", "1.5 is place 3 of 3", "2e-5", "", "[32]"],
         ["2", "FAIL", "", "", "0", "0", "0", 'boom, "quoted"', "0.001", "null", ""],
     ]
@@ -91,6 +91,6 @@ def test_trials_csv_has_a_row_per_trial_and_a_column_per_knob(tmp_path: Path) ->
 @pytest.mark.parametrize("count", [0, 2])
 def test_trials_csv_of_several_objectives_has_a_column_for_each(count: int, tmp_path: Path) -> None:
     results = [TrialResult(number, "COMPLETE", (1.0, 2.0), (1.0,), {}, 1) for number in range(count)]
-    trials_table.write(tmp_path, results, [])
+    trials_table.write(tmp_path, results, [], {})
     header = (tmp_path / "trials.csv").read_text().splitlines()[0]
     assert header.endswith(",reason,value_2" if count else ",reason")

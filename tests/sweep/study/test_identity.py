@@ -10,8 +10,8 @@ from spaces import default_space, space
 
 from ppo_sweep.runs import strict_json
 from ppo_sweep.runs.errors import CorruptFile, DirectoryMismatch
-from ppo_sweep.runs.study_file import NAME, StudyFile, StudyMember
-from ppo_sweep.sweep.study.identity import KEY, compare, differences, identity, stored
+from ppo_sweep.runs.study_file import NAME, StudyFile, StudyMember, read_study
+from ppo_sweep.sweep.study.identity import KEY, compare, differences, identity
 from ppo_sweep.sweep.study.options import StudyOptions
 from ppo_sweep.sweep.study.space import Space
 
@@ -31,20 +31,23 @@ def keep(study: Path, wanted: dict[str, Any]) -> None:
 
 def test_the_same_study_is_taken_up_again_and_a_longer_one(tmp_path: Path) -> None:
     keep(tmp_path, of(default_space(), n_trials=10))
-    assert stored(tmp_path) == of(default_space())
     compare(tmp_path, of(default_space(), n_trials=99, timeout=60, max_env_steps=10**9, report_seeds=20, storage="sqlite:///a.db"))
 
 
 def test_the_identity_outlives_later_writes_of_the_study_file(tmp_path: Path) -> None:
     keep(tmp_path, of(default_space()))
     StudyFile.open(tmp_path, command=("again",), members=[]).flush()
-    assert stored(tmp_path) == of(default_space())
+    found = read_study(tmp_path)
+    assert found is not None and found.other[KEY] == of(default_space())
 
 
-def test_a_directory_without_a_study_of_optuna_s_is_free(tmp_path: Path) -> None:
+def test_a_directory_without_runs_is_free_and_one_with_those_of_another_command_is_not(tmp_path: Path) -> None:
     compare(tmp_path, of(default_space()))
     StudyFile.open(tmp_path, command=("-m", "seed=0,1"), members=[])
     compare(tmp_path, of(default_space()))
+    StudyFile.open(tmp_path, command=("-m", "seed=0"), members=[StudyMember("default/seed=0", 0, {}, "h", 1, "done")]).flush()
+    with pytest.raises(DirectoryMismatch, match="holds runs of another command, which are no trials; give another study="):
+        compare(tmp_path, of(default_space()))
 
 
 @pytest.mark.parametrize(

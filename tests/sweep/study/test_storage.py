@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -119,6 +120,24 @@ def test_a_url_without_its_driver_or_of_no_database_is_named() -> None:
     assert url_fault("sqlite:///study.db") is None
     assert "is not the URL of a database" in str(url_fault("nosql://here"))
     assert "is not the URL of a database" in str(url_fault("://"))
+
+
+def test_a_database_that_cannot_be_reached_is_named_before_anything_is_made(tmp_path: Path) -> None:
+    (tmp_path / "no.db").write_text("this is no database, and long enough to be read as one" * 100)
+    for url, said in {
+        f"sqlite:///{tmp_path}/nowhere/study.db": rf"there is no directory {tmp_path}/nowhere",
+        f"sqlite:///{tmp_path}/no.db": r"no\.db cannot be used: .*not a database",
+        "sqlite:///:memory:": "keeps nothing",
+        "sqlite://": "keeps nothing",
+    }.items():
+        assert re.search(said, str(url_fault(url)))
+    assert [path.name for path in tmp_path.iterdir()] == ["no.db"]
+
+
+def test_a_server_that_does_not_answer_is_named_without_the_password() -> None:
+    pytest.importorskip("psycopg")
+    said = str(url_fault("postgresql://optuna:secret@localhost:1/optuna"))
+    assert "postgresql" in said and "cannot be used: " in said and "secret" not in said
 
 
 def test_a_missing_driver_of_postgresql_is_named_with_the_extra_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -187,6 +187,51 @@ def test_one_failed_trial_leaves_the_others_alone_and_exits_3(train: Train, tmp_
     assert sorted(row["state"] for row in table("one")).count("FAIL") == 1
 
 
+#: Three configurations, the default included, for nine trials, one after another.
+FEW = (
+    "sweep=random sweep/space=none algo.lr=choice(1e-3,3e-3) sweep.pruner=asha sweep.n_trials=9 "
+    "hydra.launcher.workers=1 hydra.launcher.slots=2"
+)
+
+
+@pytest.mark.slow
+def test_a_configuration_that_comes_again_is_not_trained_again(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(study("few", FEW)) == 0
+    rows = table("few")
+    trained = [row for row in rows if int(row["env_steps"])]
+    assert len(rows) == 9 and len(trained) == len({row["algo.lr"] for row in rows}) == 3
+    assert {str(run).split("/")[0] for run in runs("few")} == {f"trial={int(row['number']):04d}" for row in trained}
+    for row in rows:
+        if row not in trained:
+            [same] = [other for other in trained if row["reason"] == f"the same configuration as trial {other['number']}"]
+            assert [row[name] for name in ("state", "value", "value_std", "algo.lr")] == [
+                same[name] for name in ("state", "value", "value_std", "algo.lr")
+            ]
+    [best] = [line for line in capsys.readouterr().out.splitlines() if "best.yaml: trial" in line or "best.yaml: the default" in line]
+    complete = [(-float(row["value"]), int(row["number"])) for row in rows if row["state"] == "COMPLETE"]
+    assert best.endswith(f"trial {min(complete)[1]}" if min(complete)[1] else "the default configuration")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", [("before:same_as", 1), ("after:same_as", 2), ("after:same_as", 3)])
+def test_a_study_killed_while_it_repeats_a_trial_is_the_undisturbed_one(train: Train, point: tuple[str, int]) -> None:
+    assert train(study("whole", FEW)) == 0
+    assert killed(study("killed", FEW), *point)
+    assert train(study("killed", FEW)) == 0
+    assert_same_study("killed", "whole")
+
+
+@pytest.mark.slow
+def test_runs_that_are_no_trials_are_kept_out_of_the_directory(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
+    few = "sweep=random sweep.n_trials=1 sweep.seeds=1"
+    assert train(study("few", few)) == 0
+    capsys.readouterr()
+    for line in ("study=few", "-m study=few seed=0,1"):
+        assert train(line) == 4
+        assert "results/few belongs to an Optuna study, whose runs are its trials; give another study=" in capsys.readouterr().err
+    assert runs("few") == [Path("trial=0000/seed=0")]
+
+
 @pytest.mark.slow
 def test_more_trials_later_continue_the_study(train: Train) -> None:
     assert train(study("more", "sweep.n_trials=3")) == 0

@@ -194,6 +194,9 @@ def test_all_faults_are_named_at_once() -> None:
     with pytest.raises(ConfigError) as raised:
         StudyOptions.of({"sampler": "x", "n_trials": -1, "foo": 1})
     assert len(raised.value.faults) == 3
+    with pytest.raises(ConfigError) as raised:
+        StudyOptions.of({"n_trials": 0, "pruner": "wilcoxon", "metric": "iqm", "seeds": 3})
+    assert [fault.key for fault in raised.value.faults] == ["sweep.n_trials", "sweep.metric", "sweep.pruner"]
 
 
 def test_an_environment_that_does_not_exist_is_named() -> None:
