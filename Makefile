@@ -24,7 +24,7 @@ MATRIX_TESTS  := tests/conf $(addprefix tests/sweep/test_,bad_input.py command_l
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lint types tests test-slow test-matrix docs format bench status fsck report dashboard doctor doctor-runs article gallery eval watch clean
+.PHONY: help install demo test lint types tests test-slow test-matrix docs format bench status fsck report dashboard doctor doctor-runs article gallery results recipe-changes eval watch clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -127,6 +127,22 @@ gallery: article  ## all pictures of README and docs, from real runs: the articl
 	cp '$(RESULTS)/article/report/hopper/figures/diagnostics.png' '$(PICTURES)/diagnostics.png'
 	$(BIN)/python train.py env=hopper recipe=standard seed=2 total_steps=$(STEPS) study=gallery $(IN_RESULTS)
 	$(BIN)/python scripts/watch.py '$(RESULTS)/gallery/$(FILMED)' --out '$(PICTURES)/hopper.png'
+
+# Needs the extra bench for the peers. No exit code 3 is expected here.
+results: $(STAMP)  ## docs/results.md and docs/recipes.md: 195 runs of ours and 15 of Stable-Baselines3 (continues where it was stopped)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]'
+	for study in strong_1m standard_1m default_recipe; do $(BIN)/python train.py -m experiment=$$study || exit; done
+	$(BIN)/python scripts/train_peer.py
+	$(BIN)/python scripts/result_pages.py
+
+CHANGES = '' network.log_std_init=-1,0 algo.lr_end=0 algo.gae_lambda=0.9 algo.norm_adv=minibatch algo.vf_coef=0.5 \
+          algo.recompute_adv=false algo.gamma=0.98,0.995 algo.lr=1e-3 'algo.n_envs=16 algo.n_steps=128' env.stagger=false
+
+recipe-changes: $(STAMP)  ## recipe strong, one change at a time, for docs/recipes.md (continues where it was stopped)
+	for change in $(CHANGES); do \
+		$(BIN)/python train.py -m recipe=strong tuned=none study=strong_changes env=halfcheetah,hopper 'seed=range(5)' $$change || exit; \
+	done
+	$(BIN)/python scripts/result_pages.py
 
 eval: $(STAMP)  ## returns of a trained policy: make eval RUN=results/STUDY/NAME/seed=0
 	$(BIN)/python scripts/eval.py '$(RUN)' --episodes 100

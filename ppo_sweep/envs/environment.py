@@ -35,7 +35,7 @@ class Environment:
         index: place among the N environments of the member.
         stream: name of the random stream, so that evaluation and training start differently.
         first_cut: episode 0 is cut after that many agent steps, if that is before its time limit
-            (PROTOCOL §1: environments of a member start out of phase).
+            (docs/numbers.md §1: environments of a member start out of phase).
         warn: gets each warning of Gymnasium and MuJoCo, once per Environment.
 
     Raises:

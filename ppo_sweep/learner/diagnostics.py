@@ -1,4 +1,4 @@
-"""One metrics row per member and iteration; PROTOCOL §1 says what each column means."""
+"""One metrics row per member and iteration; docs/numbers.md says what each column means."""
 
 from __future__ import annotations
 

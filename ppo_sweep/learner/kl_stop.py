@@ -1,4 +1,4 @@
-"""When a member's update ends early: its KL from the collecting policy, measured as its knobs say (PROTOCOL §1).
+"""When a member's update ends early: its KL from the collecting policy, measured as its knobs say (docs/numbers.md §1).
 
 A stopping rule, not a bound: one epoch always runs, except under ``max_kl_on=minibatch``, where one step does.
 """

@@ -13,7 +13,7 @@ from ppo_sweep.config import Config
 
 
 def annealed(start: float, end_fraction: float, iteration: int, iterations: int) -> float:
-    """x_i = x · (1 − (1 − end)(i − 1)/I), i = 1…I: the knob in iteration ``iteration`` (PROTOCOL §1)."""
+    """x_i = x · (1 − (1 − end)(i − 1)/I), i = 1…I: the knob in iteration ``iteration`` (docs/numbers.md §1)."""
     return start * (1 - (1 - end_fraction) * (iteration - 1) / iterations)
 
 

@@ -174,7 +174,7 @@ class ObservationNormalizer:
 class RewardScaler:
     """r → clip(r / √(Var of the running discounted return + ε), ± c) (37 details, continuous 7 and 8).
 
-    acc ← γ·acc + r; push acc; divide; acc ← 0 when the episode ends for either reason (PROTOCOL §1).
+    acc ← γ·acc + r; push acc; divide; acc ← 0 when the episode ends for either reason (docs/numbers.md §1).
 
     Attributes:
         moments: of acc, ``(P, 1)``.

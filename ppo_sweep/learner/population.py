@@ -101,7 +101,7 @@ class Population:
 
     def __init__(self, config: Config) -> None:
         """An empty population with the static signature of ``config``."""
-        # One core, one thread: threads inside a process would only wait for each other (DESIGN §2).
+        # One core, one thread: threads inside a process would only wait for each other .
         torch.set_num_threads(1)
         self.signature = config.signature
         self.device = torch.device(config.device)
@@ -164,7 +164,7 @@ class Population:
 
     def _environments(self, config: Config, warn: Callable[[str], None]) -> list[Environment]:
         n, horizon = config.algo.n_envs, self.spec.horizon
-        # Environment i's first episode ends after (i + 1)/N of the horizon, the last one's is whole (PROTOCOL §1).
+        # Environment i's first episode ends after (i + 1)/N of the horizon, the last one's is whole (docs/numbers.md §1).
         cuts = [-(-(i + 1) * horizon // n) if config.stagger and i < n - 1 else None for i in range(n)]
         return [Environment(config.env, run_seed=config.seed, index=i, first_cut=cut, warn=warn) for i, cut in enumerate(cuts)]
 
@@ -264,7 +264,7 @@ class Population:
     # ------------------------------------------------------------------ state on disk
 
     def state_of(self, member: Member) -> MemberState:
-        """Everything of a member at this iteration boundary (DESIGN "Resume by replay")."""
+        """Everything of a member at this iteration boundary (docs/architecture.md, "On disk")."""
         p = self.members.index(member)
         arrays = {
             "params": self.params[p].cpu().numpy().copy(),

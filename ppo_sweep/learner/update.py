@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ppo_sweep.learner.population import Population
 
 
-#: Means over the minibatches a member took, each at its forward pass before its step (PROTOCOL §1).
+#: Means over the minibatches a member took, each at its forward pass before its step (docs/numbers.md §1).
 POLICY_STATISTICS = ("policy_loss", "clip_fraction", "policy_grad_norm")
 VALUE_STATISTICS = ("value_loss", "value_clip_fraction", "value_grad_norm", "grad_clip_fraction")
 

@@ -1,4 +1,4 @@
-"""A group's runs on one common grid: mean, band, and where they end (PROTOCOL §2).
+"""A group's runs on one common grid: mean, band, and where they end (docs/numbers.md §2).
 
 Runs that log at different steps must be brought to common ones before they are averaged: grouped by raw steps,
 every step has one run, and a band of ± one standard deviation vanishes.

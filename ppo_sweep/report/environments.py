@@ -1,4 +1,4 @@
-"""Across environments, on normalised scores (PROTOCOL §2; Agarwal et al. 2021, arXiv 2108.13264).
+"""Across environments, on normalised scores (docs/numbers.md §2; Agarwal et al. 2021, arXiv 2108.13264).
 
 A setting's scores are given as ``Scores``: environment → normalised scores of its runs; environments may
 have different numbers of runs, and count alike in everything but the IQM, which pools all runs as rliable does.

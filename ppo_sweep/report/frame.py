@@ -49,7 +49,7 @@ class Results:
               ``total_steps`` (its budget in whole iterations), ``kind`` (what is scored: ``return_100`` …);
             - ``random``, ``reference`` (``env.score_random``, ``env.score_reference``; where the first is not set, as kept
               in ``study.json`` or measured, if anything here needs it; else blank);
-            - ``counted``: what the run counts as in means (PROTOCOL §2): the score of a run that is done; of a
+            - ``counted``: what the run counts as in means (docs/numbers.md §2): the score of a run that is done; of a
               diverged one the lower of its last finite score and the random policy's; blank for all others;
             - one column per swept knob, by its full key.
         metrics: a row per run and iteration: ``run`` (categorical), the columns of ``metrics.csv``, and ``seconds``:
@@ -262,7 +262,7 @@ def _counted(runs: pd.DataFrame, metrics: pd.DataFrame, unknown: Mapping[str, st
 
 
 def _diverged(run: pd.Series, rows: pd.DataFrame, why: str, notes: list[str]) -> float:
-    """The lower of its last finite score and the random policy's (PROTOCOL §2)."""
+    """The lower of its last finite score and the random policy's (docs/numbers.md §2)."""
     directory, known = Path(run["path"]), [float(run["random"])]
     if run["kind"] in _COLUMN_SCORES:
         known += list(rows[run["kind"]].dropna().iloc[-1:])

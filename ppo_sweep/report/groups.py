@@ -1,4 +1,4 @@
-"""Runs that differ in their seed only, and the group that the others are compared with (PROTOCOL §2)."""
+"""Runs that differ in their seed only, and the group that the others are compared with (docs/numbers.md §2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which setting has the highest mean score of an environment, and how sure that is, in words (PROTOCOL §2)."""
+"""Which setting has the highest mean score of an environment, and how sure that is, in words (docs/numbers.md §2)."""
 
 from __future__ import annotations
 

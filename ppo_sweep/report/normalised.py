@@ -1,4 +1,4 @@
-"""What each setting is worth across environments: normalised scores, and how often it beats the reference (PROTOCOL §2)."""
+"""What each setting is worth across environments: normalised scores, and how often it beats the reference (docs/numbers.md §2)."""
 
 from __future__ import annotations
 

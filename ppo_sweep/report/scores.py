@@ -1,4 +1,4 @@
-"""What each setting is worth, and what separates it from the reference (PROTOCOL §2)."""
+"""What each setting is worth, and what separates it from the reference (docs/numbers.md §2)."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def identical(group: Group, other: Group) -> bool:
 
 
 def _comparable(group: Group, base: Group) -> bool:
-    """Tuning seeds are not compared with report seeds (PROTOCOL §3)."""
+    """Tuning seeds are not compared with report seeds (docs/numbers.md §3)."""
     return knobs.SEEDS not in group.setting or group.setting[knobs.SEEDS] == base.setting[knobs.SEEDS]
 
 

@@ -1,4 +1,4 @@
-"""Evaluation: frozen normalisers, raw rewards, own environments and random stream (PROTOCOL §1)."""
+"""Evaluation: frozen normalisers, raw rewards, own environments and random stream (docs/numbers.md §1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run is worth: one number from its own files, or null with the reason (PROTOCOL §1)."""
+"""What a run is worth: one number from its own files, or null with the reason (docs/numbers.md §1)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def score(config: Config, run: Path) -> tuple[float | None, str | None]:
 
 
 def diverged_score(config: Config, run: Path, *, worse: Callable[[float, float], float] = min) -> float | None:
-    """What a diverged run counts as: the worse of its last finite score and the random policy's (PROTOCOL §2).
+    """What a diverged run counts as: the worse of its last finite score and the random policy's (docs/numbers.md §2).
 
     Args:
         worse: of two; the lower one, unless scores are costs.

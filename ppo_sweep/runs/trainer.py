@@ -31,7 +31,7 @@ from ppo_sweep.runs.score import score
 
 #: Seconds of work that a kill may cost at most, beside ``checkpoint_every`` iterations.
 CHECKPOINT_SECONDS = 60.0
-#: Exit codes by final state; ``stopped`` has its signal's (DESIGN §7).
+#: Exit codes by final state; ``stopped`` has its signal's (``train.py --help``).
 EXIT_CODES = {"done": 0, "pruned": 0, "diverged": 3, "failed": 3, "interrupted": 3}
 
 
@@ -240,7 +240,7 @@ def _abandoned(directory: RunDirectory, error: StorageError) -> RunResult:
 
 
 def _end(directory: RunDirectory, failure: Failure) -> RunResult:
-    """Close the files of a run that diverged or failed; its score is null (PROTOCOL: reports substitute)."""
+    """Close the files of a run that diverged or failed; its score is null (reports substitute)."""
     error = None
     if failure.exception is not None:
         error = "".join(traceback.format_exception(failure.exception))

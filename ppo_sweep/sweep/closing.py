@@ -29,7 +29,7 @@ _NAME_COLUMNS = 16
 _DISPENSABLE = (("min", "max"), ("sd",), ("runs",))
 #: Runs whose trouble is told one by one.
 _TOLD = 10
-#: States with a score that a mean may hold (PROTOCOL §2: a diverged run counts, a stopped one does not).
+#: States with a score that a mean may hold (docs/numbers.md §2: a diverged run counts, a stopped one does not).
 _COUNTING = ("done", "diverged")
 _GAP = "  "
 

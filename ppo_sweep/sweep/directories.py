@@ -19,7 +19,7 @@ from ppo_sweep.sweep.job import Job
 from ppo_sweep.sweep.study.kept import IDENTITY
 from ppo_sweep.sweep.wording import outcome
 
-#: Final states whose runs count as done (DESIGN §7); the others exit 3.
+#: Final states whose runs count as done (``train.py --help``); the others exit 3.
 _GOOD = ("done", "pruned")
 
 

@@ -2,7 +2,7 @@
 
 ``torch.nn.Linear``, ``torch.distributions``, ``torch.optim`` and ``clip_grad_norm_``, loops over steps, float64, no
 population axis, no padding, no import from the learner. Two things come from outside, because they are draws:
-the actions that the population took, and the streams of PROTOCOL ("randomness is a function").
+the actions that the population took, and the streams of ``ppo_sweep.randomness``.
 """
 
 from __future__ import annotations

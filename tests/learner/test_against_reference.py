@@ -230,7 +230,7 @@ def test_padded_columns_are_zero_before_and_after_training(monkeypatch: pytest.M
 
 
 def test_columns_about_episodes_follow_their_definitions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """PROTOCOL §1: raw rewards, whole episodes only; return_100 over the last 100, return_all over all."""
+    """docs/numbers.md §1: raw rewards, whole episodes only; return_100 over the last 100, return_all over all."""
     pair = Pair(configs_of([{}, {"algo.gamma": 0.9}], total_steps=72 * 30), monkeypatch)
     kept: list[list[float]] = [[], []]
     lengths: list[list[int]] = [[], []]

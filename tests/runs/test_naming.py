@@ -1,4 +1,4 @@
-"""Names follow DESIGN §5: the same for the same request, different for different ones, harmless on disk."""
+"""Names: the same for the same request, different for different ones, harmless on disk."""
 
 from __future__ import annotations
 

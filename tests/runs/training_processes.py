@@ -13,7 +13,7 @@ from typing import Any
 
 from ppo_sweep.config import Config
 
-#: "The bytes" of a run (DESIGN §5): what must not depend on kills, neighbours, slots or workers.
+#: "The bytes" of a run (README): what must not depend on kills, neighbours, slots or workers.
 BYTES = ("metrics.csv", "episodes.csv", "eval.csv", "config.yaml", "policy.safetensors", "policy.json")
 
 # A server that has imported everything once and forks: a killed process then costs milliseconds, not seconds.

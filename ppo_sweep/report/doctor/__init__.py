@@ -1,4 +1,4 @@
-"""The doctor: named symptoms of training, with evidence, the knob to turn and where that is known from (PROTOCOL §5).
+"""The doctor: named symptoms of training, with evidence, the knob to turn and where that is known from (docs/doctor.md).
 
 symptoms      one pure function per symptom
 rules         the table of them: severity, meaning, knob, advice, source; a new symptom is one entry

@@ -1,4 +1,4 @@
-"""Every number that a symptom is judged by, with its meaning and where it comes from (PROTOCOL §5).
+"""Every number that a symptom is judged by, with its meaning and where it comes from (docs/doctor.md).
 
 ``provenance`` is "ours" for a value that was chosen, and names the calibration (docs/doctor.md) where labelled runs
 have set or tried it.

@@ -1,4 +1,4 @@
-"""What each rung knows of the end: the trials that are never pruned show what the others were pruned for (PROTOCOL §3)."""
+"""What each rung knows of the end: the trials that are never pruned show what the others were pruned for (docs/numbers.md §3)."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from ppo_sweep.report.frame import Results
 from ppo_sweep.report.study.searched import Search
 from ppo_sweep.report.study.verdict import Confirmed, Verdict, leading
+from ppo_sweep.sweep.study.kept import REPORT_FROM
 
 #: Trials that stand beside the default one before anything is confirmed.
 LEADING = 4
@@ -41,7 +42,7 @@ def focus(results: Results, search: Search, found: Verdict | None) -> Focus:
         if not any(one.report for one in found.confirmed):
             what = "Of the study's runs: the configurations that were confirmed, on the confirmation seeds."
     else:
-        chosen = [trial.number for trial in leading(search, LEADING + 1)]
+        chosen = [trial.number for trial in leading(search, len(search.trials)) if trial.result.same_as is None]
         numbers = list(dict.fromkeys([0, *chosen]))[: LEADING + 1]
         names = {f"trial={number:04d}": "default" if number == 0 else f"trial {number}" for number in numbers}
         what = (
@@ -88,5 +89,5 @@ def every_name(results: Results, search: Search) -> dict[str, str]:
         elif "confirm" in parts:
             name = parts[parts.index("confirm") + 1]
             who = f"trial {numbers[name]}" if numbers.get(name) else name
-            named[str(label)] = f"{who}, {'report' if seed >= 2000 else 'confirmation'} seeds"
+            named[str(label)] = f"{who}, {'report' if seed >= REPORT_FROM else 'confirmation'} seeds"
     return named

@@ -1,4 +1,4 @@
-"""Whether a search still improves by more than noise, in words for the page (PROTOCOL §3)."""
+"""Whether a search still improves by more than noise, in words for the page (docs/numbers.md §3)."""
 
 from __future__ import annotations
 

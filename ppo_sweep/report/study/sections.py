@@ -151,8 +151,9 @@ def _row(search: Search, trial: Trial, link: str, several: int, *, diverged: boo
     values = [*(result.values or ()), *[math.nan] * (1 + several)][: 1 + several]
     state = result.state.lower().replace("fail", "failed")
     name = "default" if trial.number == 0 else f"trial {trial.number}"
+    trained = trial.number if result.same_as is None else result.same_as
     return [
-        Cell(name, float(trial.number), link=f"{link}trial%3D{trial.number:04d}/"),
+        Cell(name, float(trial.number), link=f"{link}trial%3D{trained:04d}/"),
         Cell(state, state, kind=f"state {state}"),
         *(amount(value) for value in values),
         amount(statistics.stdev(result.scores) if len(result.scores) > 1 else math.nan),

@@ -1,4 +1,4 @@
-"""Whether a study still improves on its best trial, or only moves within the noise of its seeds (PROTOCOL §3)."""
+"""Whether a study still improves on its best trial, or only moves within the noise of its seeds (docs/numbers.md §3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Intervals of means and of differences over seeds (PROTOCOL §2)."""
+"""Intervals of means and of differences over seeds (docs/numbers.md §2)."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def check(metric: object) -> str:
 
 
 def normalised(score: float, random: float, reference: float) -> float:
-    """(x − random) / (reference − random), never clipped (PROTOCOL §2)."""
+    """(x − random) / (reference − random), never clipped (docs/numbers.md §2)."""
     return (score - random) / (reference - random)
 
 

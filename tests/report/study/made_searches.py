@@ -43,6 +43,7 @@ class Made:
     steps: int = 2 * 122_880
     diverged: int = 0
     outside: tuple[str, ...] = ()
+    same_as: int | None = None
 
 
 def params(number: int) -> dict[str, Any]:
@@ -86,6 +87,8 @@ def write_search(
             "outside": list(made.outside),
             "reason": None if made.state == "COMPLETE" else "behind",
         }
+        if made.same_as is not None:
+            attrs["same_as"] = made.same_as
         study.add_trial(
             create_trial(
                 state=TrialState[made.state],

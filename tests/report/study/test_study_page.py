@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,16 @@ def test_curves_are_about_a_handful_of_trials_before_anything_is_confirmed(tmp_p
     assert told is not None
     names = [told.focus.results.named[group] for group in told.focus.results.group_labels]
     assert names == ["default", "trial 11", "trial 10", "trial 9", "trial 8"]
+
+
+def test_a_trial_that_repeats_another_one_points_to_its_runs_and_has_no_curve(tmp_path: Path) -> None:
+    made = [Made((0.0,)), Made((2.0,)), Made((2.0,), steps=0, same_as=1)]
+    study = with_runs(tmp_path / "s", made)
+    shutil.rmtree(study / "trial=0002")
+    told = account_of(load(study))
+    assert told is not None and set(told.focus.results.named.values()) == {"default", "trial 1"}
+    links = re.findall(r'href="(\.\./trial(?:=|%3D)\d+/)"', html.unescape(page(study)))
+    assert len(links) == 3 and all((study / link.removeprefix("../").replace("%3D", "=")).is_dir() for link in links)
 
 
 @pytest.mark.slow

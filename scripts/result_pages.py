@@ -1,0 +1,318 @@
+#!/usr/bin/env python
+"""Write docs/results.md and docs/recipes.md: what the recipes reach, what each of their choices does, and the default.
+
+    make results            # trains all of it: hours; every part continues where it was stopped
+    python scripts/result_pages.py
+
+The score of every finished run under results/ (--results for another root) is entered into docs/scores.csv, and the pages are
+made of that file alone, so they can be made anew, and checked (--check), where the runs themselves are not. What
+follows a page's mark is written by hand and kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+if __package__ in (None, ""):
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from ppo_sweep.process import settle
+from ppo_sweep.report import ReportError, environments, load
+from ppo_sweep.report.groups import groups
+from ppo_sweep.report.statistics import Difference, Interval, holm, mean_interval, paired, welch
+from ppo_sweep.sweep.composition import CONF
+from scripts.pages import BY_HAND, DOCS
+
+#: Study → short name of the environment → the mean that was aimed at before anything was run.
+AIMS: dict[str, dict[str, float]] = {
+    "strong_1m": {"halfcheetah": 5900, "hopper": 2700, "walker2d": 3300, "pendulum": -200, "dmc_cheetah_run": 430},
+    "standard_1m": {"halfcheetah": 2000, "hopper": 2200, "walker2d": 2800},
+}
+
+#: Registered environment → its short name here.
+PEER_TASKS = {"HalfCheetah-v5": "halfcheetah", "Hopper-v5": "hopper", "Walker2d-v5": "walker2d"}
+PEER = "stable_baselines3"
+
+#: One change at a time from recipe strong; both recipes on the five environments.
+CHANGES, DEFAULT = "strong_changes", "default_recipe"
+
+COLUMNS = ("study", "setting", "env", "seed", "score")
+
+RESULTS = """\
+# Results
+
+What the recipes reach: `return_100` (mean raw return of the last 100 training episodes, sampled policy) after 1 M
+environment steps, 300 k on Pendulum. Seeds 100–109 are used for nothing else; knobs were chosen on seeds 0–19. Intervals are
+of the mean, 95 %: BCa bootstrap from ten seeds on, Student's t below. An aim, set before the runs, is *met* when the
+mean reaches it, *missed* when the interval's upper end is below it, *open* otherwise.
+
+    make results                     # or one by one:
+    python train.py -m experiment=strong_1m
+    python train.py -m experiment=standard_1m
+    python scripts/train_peer.py
+    python scripts/result_pages.py
+
+Every score is in [scores.csv](scores.csv).
+"""
+
+RECIPES = """\
+# Recipes
+
+How the recipes' choices were made. Scores are `return_100` after the task's own budget; every one is in [scores.csv](scores.csv).
+"""
+
+CHANGED = """\
+## One change at a time from `recipe=strong`
+
+    make recipe-changes
+
+1 M steps, on seeds of 0–19, on which knobs may be chosen, with `tuned=none`. The difference is that of the means, with Welch's 95 %
+interval, and beside it the interval of the same runs paired by seed. *Worse* and *better* are said where Welch's p, adjusted for
+the number of changes in that environment (Holm), is below 0.05; the rest is not separated.
+"""
+
+CHOSEN = """\
+## The default recipe
+
+    python train.py -m experiment=default_recipe
+
+Seeds 20–29, each task's own budget. A normalised score is (return − random) / (reference − random), with the bounds of `conf/env/`;
+the mean is over environments, its interval a bootstrap stratified by environment. The recipe with the higher mean is the default.
+"""
+
+Scores = Mapping[str, Mapping[int, float]]
+"""Short name of the environment → seed → score."""
+
+Key = tuple[str, str, str, int]
+"""Study, setting, environment, seed."""
+
+
+# ---------------------------------------------------------------------- collecting
+
+
+def of_study(directory: Path) -> Iterator[tuple[Key, float]]:
+    """What the finished runs of one study count as (a diverged one with its substitute)."""
+    for group in groups(load(directory)):
+        for run, counted in group.runs["counted"].dropna().items():
+            yield (directory.name, setting(Path(str(run)).parts[-2]), group.env, int(group.runs.at[run, "seed"])), float(counted)
+
+
+def setting(run: str) -> str:
+    """The name of a run's directory without what stands in the other columns."""
+    parts = re.split(r",(?=[a-z_.]+=)", run)
+    return ",".join(part for part in parts if part.partition("=")[0] not in ("env", "experiment", "tuned"))
+
+
+def of_peer(directory: Path) -> Iterator[tuple[Key, float]]:
+    """The same of Stable-Baselines3's runs, from the episodes that ``train_peer.py`` wrote."""
+    for env, name in PEER_TASKS.items():
+        for path in directory.glob(f"{env}/seed=*.csv"):
+            with path.open(newline="") as file:
+                returns = [float(row["return"]) for row in csv.DictReader(file)][-100:]
+            yield (PEER, "", name, int(path.stem.partition("=")[2])), sum(returns) / len(returns)
+
+
+def collected(results: Path) -> dict[Key, float]:
+    """Every score under a results root that the pages are about."""
+    studies = [results / study for study in (*AIMS, CHANGES, DEFAULT) if (results / study).exists()]
+    return {**dict(entry for study in studies for entry in of_study(study)), **dict(of_peer(results / PEER))}
+
+
+def read(path: Path) -> dict[Key, float]:
+    """Scores that were kept."""
+    if not path.exists():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        return {(row["study"], row["setting"], row["env"], int(row["seed"])): float(row["score"]) for row in csv.DictReader(file)}
+
+
+def write(path: Path, scores: Mapping[Key, float]) -> None:
+    """Keep scores, in the order of their keys."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(COLUMNS)
+        table.writerows([*key, repr(score)] for key, score in sorted(scores.items()))
+
+
+# ---------------------------------------------------------------------- results.md
+
+
+def chosen(scores: Mapping[Key, float], study: str, of: str | None = None) -> dict[str, dict[int, float]]:
+    """The scores of one study, of one setting of it if that is given; environments in the order of :data:`AIMS`."""
+    found: dict[str, dict[int, float]] = {}
+    for env in AIMS["strong_1m"]:
+        by_seed = {seed: score for (own, name, where, seed), score in scores.items() if (own, where) == (study, env) and of in (None, name)}
+        if by_seed:
+            found[env] = dict(sorted(by_seed.items()))
+    return found
+
+
+def table(scores: Scores, aims: Mapping[str, float]) -> Iterable[str]:
+    """A line of Markdown per environment."""
+    yield "| environment | seeds | mean | sd | median | 95 % interval | aim | | every seed |"
+    yield "|---|---:|---:|---:|---:|---|---:|---|---|"
+    for env, by_seed in scores.items():
+        values = list(by_seed.values())
+        interval = mean_interval(values)
+        aim = aims.get(env)
+        shown = "–" if aim is None else f"{aim:.0f}"
+        cells = [env, f"{len(values)}", *spread(values), written(interval), shown, verdict(values, interval, aim)]
+        yield f"| {' | '.join(cells)} | {' '.join(f'{value:.0f}' for value in values)} |"
+
+
+def spread(values: list[float]) -> list[str]:
+    """Mean, standard deviation (ddof = 1) and median, as written."""
+    sd = f"{np.std(values, ddof=1):.0f}" if len(values) > 1 else "–"
+    return [f"{np.mean(values):.0f}", sd, f"{np.median(values):.0f}"]
+
+
+def verdict(values: list[float], interval: Interval, aim: float | None) -> str:
+    """``met``, ``missed`` or ``open`` (see the page); empty without an aim."""
+    if aim is None:
+        return ""
+    if sum(values) / len(values) >= aim:
+        return "met"
+    return "missed" if interval.high < aim else "open"
+
+
+def written(interval: Interval | Difference) -> str:
+    """Both ends, or a dash."""
+    sign = "+" if isinstance(interval, Difference) else ""
+    return "–" if math.isnan(interval.low) else f"{interval.low:{sign}.0f} … {interval.high:{sign}.0f}"
+
+
+def results_page(scores: Mapping[Key, float]) -> str:
+    """The generated part of docs/results.md."""
+    parts = [RESULTS]
+    found = {study: own for study in AIMS if (own := chosen(scores, study))}
+    for study, own in found.items():
+        parts.append(f"## `experiment={study}`\n\n" + "\n".join(table(own, AIMS[study])) + "\n")
+    peer = chosen(scores, PEER)
+    if peer:
+        parts.append("## Stable-Baselines3 on the same tasks\n\nPPO and VecNormalize with their defaults, one environment.\n")
+        parts.append("\n".join(table(peer, {})) + "\n")
+        rows = [
+            f"| `{study}` | {env} | {difference.value:+.0f} | {written(difference)} |"
+            for study, own in found.items()
+            for env in own
+            if env in peer and (difference := welch([*own[env].values()], [*peer[env].values()]))
+        ]
+        parts.append("\n".join(["| against it | environment | difference of means | 95 % (Welch) |", "|---|---|---:|---|", *rows]) + "\n")
+    return "\n".join(parts)
+
+
+# ---------------------------------------------------------------------- recipes.md
+
+
+def changes(scores: Mapping[Key, float]) -> Iterator[str]:
+    """A table per environment: every change against the recipe as it is."""
+    names = dict.fromkeys(name for study, name, _, _ in sorted(scores) if study == CHANGES)
+    base = "recipe=strong"
+    for env, reference in chosen(scores, CHANGES, base).items():
+        everywhere = {name: chosen(scores, CHANGES, name) for name in names if name != base}
+        found = {name: by_env[env] for name, by_env in everywhere.items() if env in by_env}
+        differences = {name: welch([*own.values()], [*reference.values()]) for name, own in found.items()}
+        adjusted = dict(zip(differences, holm([difference.p for difference in differences.values()]), strict=True))
+        yield f"### {env}\n"
+        yield "| change | seeds | mean | sd | median | difference | Welch | paired | | every seed |"
+        yield "|---|---:|---:|---:|---:|---:|---|---|---|---|"
+        yield f"| none | {len(reference)} | {' | '.join(spread([*reference.values()]))} | | | | | {numbers(reference)} |"
+        for name in sorted(found, key=lambda name: -differences[name].value):
+            own, difference = found[name], differences[name]
+            word = ("better" if difference.value > 0 else "worse") if adjusted[name] < 0.05 else ""
+            shown = name.replace(f",{base}", "").replace(f"{base},", "").replace(",", ", ")
+            cells = [f"`{shown}`", f"{len(own)}", *spread([*own.values()]), f"{difference.value:+.0f}", written(difference)]
+            yield f"| {' | '.join(cells)} | {written(paired(own, reference))} | {word} | {numbers(own)} |"
+        yield ""
+
+
+def numbers(by_seed: Mapping[int, float]) -> str:
+    return " ".join(f"{value:.0f}" for value in by_seed.values())
+
+
+def default(scores: Mapping[Key, float]) -> Iterator[str]:
+    """Both recipes in every environment, and their mean normalised scores."""
+    recipes = sorted({name for study, name, _, _ in scores if study == DEFAULT})
+    bounds = {env: yaml.safe_load((CONF / "env" / f"{env}.yaml").read_text())["env"] for env in AIMS["strong_1m"]}
+    scaled: dict[str, dict[str, NDArray[np.float64]]] = {}
+    yield "| recipe | environment | seeds | mean | sd | median | normalised | every seed |"
+    yield "|---|---|---:|---:|---:|---:|---:|---|"
+    for recipe in recipes:
+        scaled[recipe] = {}
+        for env, own in chosen(scores, DEFAULT, recipe).items():
+            scale = bounds[env]
+            normalised = environments.normalised([*own.values()], scale["score_random"], scale["score_reference"])
+            scaled[recipe][env] = normalised
+            yield f"| `{recipe}` | {env} | {len(own)} | {' | '.join(spread([*own.values()]))} | {normalised.mean():.2f} | {numbers(own)} |"
+    yield ""
+    yield "| recipe | mean normalised score | 95 % |"
+    yield "|---|---:|---|"
+    for recipe, strata in scaled.items():
+        interval = environments.stratified_interval(mean_of_means, [*strata.values()])
+        yield f"| `{recipe}` | {environments.mean(strata):.3f} | {interval.low:.3f} … {interval.high:.3f} |"
+
+
+def mean_of_means(resampled: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Strata, each (R, n) → (R,)."""
+    return np.asarray(np.mean([values.mean(axis=1) for values in resampled], axis=0))
+
+
+def recipes_page(scores: Mapping[Key, float]) -> str:
+    """The generated part of docs/recipes.md."""
+    studies = {study for study, _, _, _ in scores}
+    parts = [RECIPES]
+    if DEFAULT in studies:
+        parts.append(CHOSEN + "\n" + "\n".join(default(scores)) + "\n")
+    if CHANGES in studies:
+        parts.append(CHANGED + "\n" + "\n".join(changes(scores)))
+    return "\n".join(parts)
+
+
+PAGES: Mapping[str, Callable[[Mapping[Key, float]], str]] = {"results.md": results_page, "recipes.md": recipes_page}
+
+
+def main() -> int:
+    """Enter what there is and write the pages; 1 with ``--check`` if one is not current, 2 if runs cannot be read."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=Path("results"), help="results root (default: results)")
+    parser.add_argument("--docs", type=Path, default=DOCS, help="where scores.csv and the pages are (default: docs)")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a page is not what scores.csv makes")
+    given = parser.parse_args()
+    kept = given.docs / "scores.csv"
+    scores = read(kept)
+    if not given.check:
+        try:
+            scores |= collected(given.results)
+        except ReportError as error:
+            print(error, file=sys.stderr)
+            return 2
+        write(kept, scores)
+    stale = []
+    for name, made in PAGES.items():
+        page = given.docs / name
+        current = page.read_text(encoding="utf-8") if page.exists() else ""
+        text = f"{made(scores)}\n{BY_HAND}{current.partition(BY_HAND)[2]}"
+        if text != current:
+            stale.append(f"{page}")
+            if not given.check:
+                page.write_text(text, encoding="utf-8")
+    if given.check and stale:
+        print(f"{' and '.join(stale)} not current; run python scripts/result_pages.py", file=sys.stderr)
+        return 1
+    print(f"written: {', '.join(stale)}" if stale else "both pages are current")
+    return 0
+
+
+if __name__ == "__main__":
+    settle()
+    sys.exit(main())

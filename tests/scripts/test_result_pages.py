@@ -1,0 +1,62 @@
+"""docs/results.md and docs/recipes.md say what docs/scores.csv holds, in the words of the protocol."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ppo_sweep.report.statistics import mean_interval
+from scripts.result_pages import CHANGES, DEFAULT, PEER, Key, of_peer, read, recipes_page, results_page, setting, verdict, write
+
+
+def study(name: str, setting: str, env: str, values: list[float]) -> dict[Key, float]:
+    return {(name, setting, env, seed): value for seed, value in enumerate(values)}
+
+
+def test_the_setting_of_a_run_is_its_name_without_environment_experiment_and_tuned_values() -> None:
+    assert setting("env=hopper,network.hidden=[128,128],recipe=strong,tuned=none") == "network.hidden=[128,128],recipe=strong"
+    assert setting("env=hopper,experiment=strong_1m") == ""
+
+
+@pytest.mark.parametrize(
+    ("values", "said"), [([5901.0] * 3, "met"), ([5000.0, 5001.0, 5002.0], "missed"), ([3000.0, 5000.0, 9000.0], "open")]
+)
+def test_an_aim_is_met_missed_or_open(values: list[float], said: str) -> None:
+    assert verdict(values, mean_interval(values), 5900.0) == said
+    [row] = [line for line in results_page(study("strong_1m", "", "halfcheetah", values)).splitlines() if line.startswith("| halfcheetah")]
+    assert f"| 5900 | {said} |" in row
+
+
+def test_a_peer_s_score_is_the_mean_of_its_last_hundred_episodes(tmp_path: Path) -> None:
+    run = tmp_path / "Hopper-v5" / "seed=104.csv"
+    run.parent.mkdir()
+    run.write_text("env_steps,return,length\n" + "".join(f"{index},{index},1\n" for index in range(150)))
+    assert dict(of_peer(tmp_path)) == {(PEER, "", "hopper", 104): 99.5}
+
+
+def test_scores_are_kept_to_the_last_bit(tmp_path: Path) -> None:
+    scores = {**study("strong_1m", "", "hopper", [0.1 + 0.2, 1e3]), **study(CHANGES, "algo.lr_end=0,recipe=strong", "hopper", [2.0])}
+    write(tmp_path / "scores.csv", scores)
+    assert read(tmp_path / "scores.csv") == scores
+
+
+def test_a_change_is_called_worse_only_where_it_is_separated_after_holm() -> None:
+    base, change = "recipe=strong", "{},recipe=strong".format
+    scores = {
+        **study(CHANGES, base, "hopper", [100.0, 101, 102, 103, 104]),
+        **study(CHANGES, change("algo.lr=1"), "hopper", [1.0, 2, 3, 4, 5]),
+        **study(CHANGES, change("algo.gamma=1"), "hopper", [99.0, 102, 100, 105, 106]),
+    }
+    rows = [line.split("|") for line in recipes_page(scores).splitlines() if line.startswith("| `algo")]
+    assert {row[1].strip(): row[9].strip() for row in rows} == {"`algo.lr=1`": "worse", "`algo.gamma=1`": ""}
+
+
+def test_the_default_is_chosen_by_the_mean_over_environments_of_normalised_scores() -> None:
+    scores = {
+        **study(DEFAULT, "recipe=standard", "dmc_cheetah_run", [3.58] * 3),
+        **study(DEFAULT, "recipe=strong", "dmc_cheetah_run", [432.6] * 3),
+        **study(DEFAULT, "recipe=strong", "pendulum", [-150.0] * 3),
+    }
+    page = recipes_page(scores)
+    assert "| `recipe=standard` | 0.000 |" in page and "| `recipe=strong` | 1.000 |" in page
