@@ -45,7 +45,9 @@ def summary(overview: Overview) -> str:
     runs = len(overview.runs)
     parts = [f"{runs:,} {'run' if runs == 1 else 'runs'}{': ' if states else ''}{states}"]
     total = overview.total_steps
-    if total:
+    if overview.search is not None:  # trials to come have no runs yet
+        parts.append(f"{overview.env_steps:,} steps so far")
+    elif total:
         # Rounded down: 100 % is only said of what has ended.
         parts.append(f"{overview.env_steps:,} of {total:,} steps ({100 * overview.env_steps // total} %)")
     if overview.steps_per_s is not None:
