@@ -128,10 +128,10 @@ gallery: article  ## all pictures of README and docs, from real runs: the articl
 	$(BIN)/python train.py env=hopper recipe=standard seed=2 total_steps=$(STEPS) study=gallery $(IN_RESULTS)
 	$(BIN)/python scripts/watch.py '$(RESULTS)/gallery/$(FILMED)' --out '$(PICTURES)/hopper.png'
 
-# Needs the extra bench for the peers. No exit code 3 is expected here.
-results: $(STAMP)  ## docs/results.md and docs/recipes.md: 195 runs of ours and 15 of Stable-Baselines3 (continues where it was stopped)
+# Exit code 3: some run diverged, which is a result.
+results: $(STAMP)  ## docs/results.md and docs/recipes.md: 180 runs of ours and 15 of Stable-Baselines3 (continues where it was stopped)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]'
-	for study in strong_1m standard_1m default_recipe; do $(BIN)/python train.py -m experiment=$$study || exit; done
+	for study in strong_1m standard_1m default_recipe; do $(BIN)/python train.py -m experiment=$$study || test $$? -eq 3 || exit; done
 	$(BIN)/python scripts/train_peer.py
 	$(BIN)/python scripts/result_pages.py
 
@@ -140,7 +140,7 @@ CHANGES = '' network.log_std_init=-1,0 algo.lr_end=0 algo.gae_lambda=0.9 algo.no
 
 recipe-changes: $(STAMP)  ## recipe strong, one change at a time, for docs/recipes.md (continues where it was stopped)
 	for change in $(CHANGES); do \
-		$(BIN)/python train.py -m recipe=strong tuned=none study=strong_changes env=halfcheetah,hopper 'seed=range(5)' $$change || exit; \
+		$(BIN)/python train.py -m recipe=strong tuned=none study=strong_changes env=halfcheetah,hopper 'seed=range(5)' $$change || test $$? -eq 3 || exit; \
 	done
 	$(BIN)/python scripts/result_pages.py
 

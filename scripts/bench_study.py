@@ -2,7 +2,8 @@
 """Measure what a study gains: docs/studies.md.
 
 python scripts/bench_study.py search      TPE with pruning against random search without, at equal environment steps
-python scripts/bench_study.py packing     Hopper, 60 trials × 3 seeds, against one process per job
+python scripts/bench_study.py packing     Hopper, 60 trials × 3 seeds, against one process per job (ours; with the extra bench also
+                                          Stable-Baselines3's)
 
 Studies lie in results/bench_study/ (--out) and are continued if they were interrupted; what has a line in
 search.csv there is not run again. Figures of time are only worth something from a quiet machine.
@@ -19,6 +20,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter, time
 from typing import Any
@@ -31,7 +33,8 @@ from ppo_sweep.report.statistics import mean_interval, paired
 
 TRAIN = [sys.executable, str(Path(__file__).resolve().parents[1] / "train.py")]
 PENDULUM = ["env=pendulum", "total_steps=60000", "sweep.seeds=3"]
-HOPPER = ["sweep=tpe", "env=hopper", "total_steps=300000", "sweep.n_trials=60", "sweep.seeds=3"]
+SEEDS, TOTAL_STEPS = 3, 300_000
+HOPPER = ["sweep=tpe", "env=hopper", f"total_steps={TOTAL_STEPS}", "sweep.n_trials=60", f"sweep.seeds={SEEDS}"]
 COLUMNS = ["search", "repeat", "trials", "env_steps", "seconds", "tuning", "winner", "default"]
 
 #: Of the packing case: trials that are run again one process per job, and for how many steps each.
@@ -141,13 +144,16 @@ def packing(out: Path) -> None:
     seconds, queue_end = max(run.end for run in runs) - started, max(run.begin for run in runs)
     busy = sum(run.within(started, queue_end) for run in runs) / ((queue_end - started) * WORKERS * SLOTS)
     steps = sum(int(line["env_steps"]) for line in trials(study))
-    alone = one_process_per_job(study, out)
+    whole = len(trials(study)) * SEEDS * TOTAL_STEPS
     states = {state: sum(line["state"] == state for line in trials(study)) for state in ("COMPLETE", "PRUNED", "FAIL")}
     print(f"{states}, {steps:,} environment steps in {seconds:.0f} s: {steps / seconds:,.0f} steps/s")
-    print(f"slots busy until the last trial was begun: {busy:.1%}")
-    estimate = steps / alone
-    print(f"one process per job, two at a time: {alone:,.0f} steps/s over {SAMPLE} sampled jobs, so {estimate:.0f} s")
-    print(f"ratio: {estimate / seconds:.1f} ×")
+    print(f"slots busy until the last trial was begun: {busy:.1%}\n")
+    print("| one process per job, two at a time | steps/s | the same steps | ratio | without pruning | ratio |")
+    print("|---|---:|---:|---:|---:|---:|")
+    for name, speed in (("our trainer", one_process_per_job(study, out)), ("Stable-Baselines3", peer(out))):
+        if speed is not None:
+            same, all_of_it = steps / speed, whole / speed
+            print(f"| {name} | {speed:,.0f} | {same:.0f} s | {same / seconds:.1f} × | {all_of_it:.0f} s | {all_of_it / seconds:.1f} × |")
 
 
 class Timeline:
@@ -178,6 +184,18 @@ def one_process_per_job(study: Path, out: Path) -> float:
     with ThreadPoolExecutor(WORKERS) as processes:
         list(processes.map(partial(subprocess.run, check=True), jobs))
     return len(jobs) * SAMPLE_STEPS / (perf_counter() - started)
+
+
+def peer(out: Path) -> float | None:
+    """The same of Stable-Baselines3 with its defaults, in the same minutes; None if it is not installed."""
+    if find_spec("stable_baselines3") is None:
+        return None
+    seeds = [str(seed) for seed in range(SAMPLE // 2)]
+    script = Path(__file__).with_name("train_peer.py")
+    words = ["--env", "Hopper-v5", "--steps", str(SAMPLE_STEPS), "--workers", str(WORKERS), "--out", str(out / "peer"), "--seeds", *seeds]
+    started = perf_counter()
+    subprocess.run([sys.executable, str(script), *words], check=True)
+    return len(seeds) * SAMPLE_STEPS / (perf_counter() - started)
 
 
 def main() -> int:

@@ -18,6 +18,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from urllib.parse import unquote
 
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -109,8 +110,8 @@ def of_study(directory: Path) -> Iterator[tuple[Key, float]]:
 
 def setting(run: str) -> str:
     """The name of a run's directory without what stands in the other columns."""
-    parts = re.split(r",(?=[a-z_.]+=)", run)
-    return ",".join(part for part in parts if part.partition("=")[0] not in ("env", "experiment", "tuned"))
+    parts = [unquote(part) for part in re.split(r",(?=[a-z_.]+=)", run)]
+    return ",".join(part for part in parts if part.partition("=")[0] not in ("env", "experiment"))
 
 
 def of_peer(directory: Path) -> Iterator[tuple[Key, float]]:
@@ -217,7 +218,7 @@ def results_page(scores: Mapping[Key, float]) -> str:
 def changes(scores: Mapping[Key, float]) -> Iterator[str]:
     """A table per environment: every change against the recipe as it is."""
     names = dict.fromkeys(name for study, name, _, _ in sorted(scores) if study == CHANGES)
-    base = "recipe=strong"
+    base = "recipe=strong,tuned=none"
     for env, reference in chosen(scores, CHANGES, base).items():
         everywhere = {name: chosen(scores, CHANGES, name) for name in names if name != base}
         found = {name: by_env[env] for name, by_env in everywhere.items() if env in by_env}
@@ -230,7 +231,7 @@ def changes(scores: Mapping[Key, float]) -> Iterator[str]:
         for name in sorted(found, key=lambda name: -differences[name].value):
             own, difference = found[name], differences[name]
             word = ("better" if difference.value > 0 else "worse") if adjusted[name] < 0.05 else ""
-            shown = name.replace(f",{base}", "").replace(f"{base},", "").replace(",", ", ")
+            shown = name.replace(",recipe=strong", "").replace(",tuned=none", "")
             cells = [f"`{shown}`", f"{len(own)}", *spread([*own.values()]), f"{difference.value:+.0f}", written(difference)]
             yield f"| {' | '.join(cells)} | {written(paired(own, reference))} | {word} | {numbers(own)} |"
         yield ""
@@ -254,6 +255,8 @@ def default(scores: Mapping[Key, float]) -> Iterator[str]:
             normalised = environments.normalised([*own.values()], scale["score_random"], scale["score_reference"])
             scaled[recipe][env] = normalised
             yield f"| `{recipe}` | {env} | {len(own)} | {' | '.join(spread([*own.values()]))} | {normalised.mean():.2f} | {numbers(own)} |"
+    if len(scaled) < 2 or any(strata.keys() != bounds.keys() for strata in scaled.values()):
+        return  # means over different environments do not compare
     yield ""
     yield "| recipe | mean normalised score | 95 % |"
     yield "|---|---:|---|"

@@ -101,7 +101,7 @@ class Population:
 
     def __init__(self, config: Config) -> None:
         """An empty population with the static signature of ``config``."""
-        # One core, one thread: threads inside a process would only wait for each other .
+        # One core, one thread: threads inside a process would only wait for each other.
         torch.set_num_threads(1)
         self.signature = config.signature
         self.device = torch.device(config.device)

@@ -12,7 +12,7 @@ from ppo_sweep.runs.naming import is_operational, shortest
 #: Knobs that are chosen among files, and stand for many values at once.
 CHOICES = ("algo", "recipe", "network", "tuned", "experiment")
 
-#: Of which kind the seeds of a study with confirmation are: tuning, confirmation, report (docs/numbers.md §3).
+#: Of which kind the seeds of a study with confirmation are: tuning, confirmation, report (docs/studies.md).
 SEEDS = "seeds"
 
 #: What belongs to the environment or the seed, and never tells two settings apart.

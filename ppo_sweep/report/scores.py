@@ -173,7 +173,7 @@ def identical(group: Group, other: Group) -> bool:
 
 
 def _comparable(group: Group, base: Group) -> bool:
-    """Tuning seeds are not compared with report seeds (docs/numbers.md §3)."""
+    """Tuning seeds are not compared with report seeds (docs/studies.md)."""
     return knobs.SEEDS not in group.setting or group.setting[knobs.SEEDS] == base.setting[knobs.SEEDS]
 
 

@@ -16,7 +16,7 @@ from ppo_sweep.runs.loggers import copy_finished
 from ppo_sweep.runs.status import Status
 from ppo_sweep.runs.study_file import read_study
 from ppo_sweep.sweep.job import Job
-from ppo_sweep.sweep.study.kept import IDENTITY
+from ppo_sweep.sweep.study.kept import IDENTITY, JOURNAL
 from ppo_sweep.sweep.wording import outcome
 
 #: Final states whose runs count as done (``train.py --help``); the others exit 3.
@@ -102,6 +102,8 @@ def complete_logs(finished: Sequence[tuple[Job, Status]]) -> list[str]:
 
 def _is_searched(directory: Path) -> bool:
     """Whether a study is Optuna's."""
+    if (directory / JOURNAL).exists():
+        return True
     try:
         found = read_study(directory)
     except StorageError:  # whoever writes it next says so

@@ -108,7 +108,7 @@ def _environment(config: DictConfig) -> dict[str, str]:
 
 
 def _read(loader: ConfigLoader, config: DictConfig, job_overrides: Sequence[Sequence[str]]) -> list[Job]:
-    """Jobs from their overrides; each distinct set of group choices is composed once .
+    """Jobs from their overrides; each distinct set of group choices is composed once.
 
     Raises:
         ConfigError: where a job is wrong; jobs from ``train.py`` have been checked before.

@@ -5,17 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ppo_sweep.report.statistics import mean_interval
-from scripts.result_pages import CHANGES, DEFAULT, PEER, Key, of_peer, read, recipes_page, results_page, setting, verdict, write
+from ppo_sweep.sweep.composition import CONF
+from scripts.result_pages import AIMS, CHANGES, DEFAULT, PEER, Key, of_peer, read, recipes_page, results_page, setting, verdict, write
 
 
 def study(name: str, setting: str, env: str, values: list[float]) -> dict[Key, float]:
     return {(name, setting, env, seed): value for seed, value in enumerate(values)}
 
 
-def test_the_setting_of_a_run_is_its_name_without_environment_experiment_and_tuned_values() -> None:
-    assert setting("env=hopper,network.hidden=[128,128],recipe=strong,tuned=none") == "network.hidden=[128,128],recipe=strong"
+def test_the_setting_of_a_run_is_its_name_without_environment_and_experiment() -> None:
+    assert setting("env=hopper,network.hidden=%5B128%2C128%5D,recipe=strong") == "network.hidden=[128,128],recipe=strong"
     assert setting("env=hopper,experiment=strong_1m") == ""
 
 
@@ -36,13 +38,13 @@ def test_a_peer_s_score_is_the_mean_of_its_last_hundred_episodes(tmp_path: Path)
 
 
 def test_scores_are_kept_to_the_last_bit(tmp_path: Path) -> None:
-    scores = {**study("strong_1m", "", "hopper", [0.1 + 0.2, 1e3]), **study(CHANGES, "algo.lr_end=0,recipe=strong", "hopper", [2.0])}
+    scores = study("strong_1m", "", "hopper", [0.1 + 0.2, 1e3]) | study(CHANGES, "algo.lr_end=0,recipe=strong", "hopper", [2.0])
     write(tmp_path / "scores.csv", scores)
     assert read(tmp_path / "scores.csv") == scores
 
 
 def test_a_change_is_called_worse_only_where_it_is_separated_after_holm() -> None:
-    base, change = "recipe=strong", "{},recipe=strong".format
+    base, change = "recipe=strong,tuned=none", "{},recipe=strong,tuned=none".format
     scores = {
         **study(CHANGES, base, "hopper", [100.0, 101, 102, 103, 104]),
         **study(CHANGES, change("algo.lr=1"), "hopper", [1.0, 2, 3, 4, 5]),
@@ -52,11 +54,11 @@ def test_a_change_is_called_worse_only_where_it_is_separated_after_holm() -> Non
     assert {row[1].strip(): row[9].strip() for row in rows} == {"`algo.lr=1`": "worse", "`algo.gamma=1`": ""}
 
 
-def test_the_default_is_chosen_by_the_mean_over_environments_of_normalised_scores() -> None:
-    scores = {
-        **study(DEFAULT, "recipe=standard", "dmc_cheetah_run", [3.58] * 3),
-        **study(DEFAULT, "recipe=strong", "dmc_cheetah_run", [432.6] * 3),
-        **study(DEFAULT, "recipe=strong", "pendulum", [-150.0] * 3),
-    }
-    page = recipes_page(scores)
+def test_the_default_is_chosen_by_the_mean_over_all_environments_of_normalised_scores() -> None:
+    bounds = {env: yaml.safe_load((CONF / "env" / f"{env}.yaml").read_text())["env"] for env in AIMS["strong_1m"]}
+    standard = [study(DEFAULT, "recipe=standard", env, [scale["score_random"]] * 3) for env, scale in bounds.items()]
+    strong = [study(DEFAULT, "recipe=strong", env, [scale["score_reference"]] * 3) for env, scale in bounds.items()]
+    page = recipes_page({key: score for part in (*standard, *strong) for key, score in part.items()})
     assert "| `recipe=standard` | 0.000 |" in page and "| `recipe=strong` | 1.000 |" in page
+    page = recipes_page({key: score for part in (*standard, *strong[1:]) for key, score in part.items()})
+    assert "mean normalised score" not in page

@@ -1,4 +1,4 @@
-"""What each rung knows of the end: the trials that are never pruned show what the others were pruned for (docs/numbers.md §3)."""
+"""What each rung knows of the end: the trials that are never pruned show what the others were pruned for (docs/studies.md)."""
 
 from __future__ import annotations
 
@@ -47,19 +47,20 @@ def audit(search: Search) -> list[RungAudit]:
     if len(search.objectives) > 1:
         return []
     rungs = search.rungs
-    audited = [trial for trial in search.complete if trial.audited]
+    trials = [trial for trial in search.trials if trial.result.same_as is None]
+    audited = [trial for trial in trials if trial.audited and trial.state == COMPLETE and trial.result.values is not None]
     top = _top(audited, search)
     judge = Judge(str(search.options.get("pruner", "none")), search.objectives[0], search.seed, len(rungs))
-    courses = {trial.number: _course(trial, rungs) for trial in search.trials}
+    courses = {trial.number: _course(trial, rungs) for trial in trials}
     found = []
     for place, steps in enumerate(rungs):
         there = [trial for trial in audited if steps in trial.reported]
-        killed = [trial for trial in top if steps in trial.reported and _would_prune(judge, trial, place, search.trials, courses)]
+        killed = [trial for trial in top if steps in trial.reported and _would_prune(judge, trial, place, trials, courses)]
         found.append(
             RungAudit(
                 steps,
-                reached=sum(steps in trial.reported for trial in search.trials),
-                pruned=sum(trial.state == PRUNED and max(trial.reported, default=None) == steps for trial in search.trials),
+                reached=sum(steps in trial.reported for trial in trials),
+                pruned=sum(trial.state == PRUNED and max(trial.reported, default=None) == steps for trial in trials),
                 audited=len(there),
                 correlation=rank_correlation([trial.reported[steps] for trial in there], [trial.value() for trial in there]),
                 top=len(top),
@@ -87,7 +88,7 @@ def _would_prune(judge: Judge, trial: Trial, rung: int, trials: Sequence[Trial],
     """The study's own rule at a rung, against the trials before this one."""
     own = courses[trial.number]
     until = Course(own.number, {at: value for at, value in own.values.items() if at <= rung}, own.seeds, None)
-    others = [courses[other.number] for other in trials if other.number < trial.number and other.reported and other.result.same_as is None]
+    others = [courses[other.number] for other in trials if other.number < trial.number and other.reported]
     return judge.reason(until, rung, others) is not None
 
 

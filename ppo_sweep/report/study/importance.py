@@ -41,9 +41,9 @@ class Importance:
 def importance(search: Search, objective: int = 0) -> Importance | None:
     """How much of being among the leading tenth of complete trials each knob explains; None below three trials or where all are equal.
 
-    A default configuration that is outside the space is left out.
+    A default configuration that is outside the space is left out, and so are trials that repeat others.
     """
-    trials = [trial for trial in search.complete if not trial.outside]
+    trials = [trial for trial in search.complete if not trial.outside and trial.result.same_as is None]
     if len(trials) < LEAST:
         return None
     sign = -1.0 if search.objectives[objective].maximize else 1.0  # the evaluator takes the low values

@@ -1,4 +1,4 @@
-"""Who won by how much, and how much of what it looked worth was selection (docs/numbers.md §3)."""
+"""Who won by how much, and how much of what it looked worth was selection (docs/studies.md)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """``best.yaml``: the winner as a primary config, which runs it again under any seeds ::
 
-python train.py --config-dir results/STUDY --config-name best -m 'seed=range(5)'
+python train.py --config-dir results/STUDY --config-name best -m 'seed=range(3,8)'
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ppo_sweep.runs import durable
 from ppo_sweep.sweep.study.kept import BEST
 
 
-def write(study: Path, overrides: Mapping[str, Any], groups: Sequence[str], lines: Sequence[str]) -> None:
+def write(study: Path, overrides: Mapping[str, Any], groups: Sequence[str], seeds: int, lines: Sequence[str]) -> None:
     """Write a study's ``best.yaml``.
 
     Args:
@@ -24,15 +24,16 @@ def write(study: Path, overrides: Mapping[str, Any], groups: Sequence[str], line
         overrides: full key → value of everything that makes the winner out of ``conf/config.yaml``: group choices, what the
             command line fixed, and the searched knobs; ``env`` in any case.
         groups: which of these keys are choices among files.
+        seeds: how many the winner was searched with, 0 …: the command takes others.
         lines: what is to be said of it.
 
     Raises:
         StorageError: the disk refuses.
     """
-    durable.replace(study / BEST, content(study, overrides, groups, lines).encode(), "study")
+    durable.replace(study / BEST, content(study, overrides, groups, seeds, lines).encode(), "study")
 
 
-def content(study: Path, overrides: Mapping[str, Any], groups: Sequence[str], lines: Sequence[str]) -> str:
+def content(study: Path, overrides: Mapping[str, Any], groups: Sequence[str], seeds: int, lines: Sequence[str]) -> str:
     """The text of :func:`write`."""
     choices = {key: value for key, value in overrides.items() if key in groups and key != "sweep"}
     values: dict[str, Any] = {"study": f"{study.name}-best"}
@@ -45,6 +46,7 @@ def content(study: Path, overrides: Mapping[str, Any], groups: Sequence[str], li
             node = node.setdefault(parent, {})
         node[leaf] = list(value) if isinstance(value, tuple) else value
     defaults = ["config", *({f"override {group}": choice} for group, choice in choices.items()), "_self_"]
-    comment = [f"python train.py --config-dir {shlex.quote(str(study))} --config-name best -m 'seed=range(5)'", *lines]
+    fresh = f"'seed=range({seeds},{seeds + 5})'"
+    comment = [f"python train.py --config-dir {shlex.quote(str(study))} --config-name best -m {fresh}", *lines]
     head = "".join(f"# {line}\n" for line in comment)
     return f"{head}{yaml.safe_dump({'defaults': defaults}, sort_keys=False)}{yaml.safe_dump(values, sort_keys=False, allow_unicode=True)}"

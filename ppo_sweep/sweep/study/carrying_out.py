@@ -212,6 +212,8 @@ class _Process:
 
     def _begins(self) -> bool:
         """Whether there is time for another trial."""
+        if self._stopped():  # trials that repeat others follow each other without a pause
+            return False
         self._part.lock()  # whoever had it may be gone
         limit = self._request.options.timeout
         return limit is None or time.monotonic() - self._began < limit
@@ -221,12 +223,17 @@ def _closing_lines(results: Sequence[TrialResult], request: StudyRequest) -> lis
     """The trials in a few lines."""
     states = {state: sum(result.state == state for result in results) for state in (COMPLETE, PRUNED, FAIL)}
     lines = [f"{len(results)} trials: " + ", ".join(f"{count} {state}" for state, count in states.items())]
+    again = sum(result.same_as is not None for result in results)
+    lines += [f"{again} of them had the configuration of an earlier one and took what it came to"] if again else []
     failed = [result for result in results if result.state == FAIL]
     lines += [f"trial {result.number} failed: {result.reason}" for result in failed[:5]]
     if len(request.options.objectives) == 1:
         complete = [result if result.state == COMPLETE else None for result in results]
         values = [result.values[0] if result is not None and result.values else None for result in complete]
-        stds = [statistics.stdev(result.scores) if result is not None and len(result.scores) > 1 else None for result in complete]
+        stds = [
+            statistics.stdev(result.scores) if result is not None and len(result.scores) > 1 and result.same_as is None else None
+            for result in complete
+        ]
         stalled = no_improvement(values, stds, request.options.seeds, maximize=request.options.objectives[0].maximize)
         lines += [str(stalled)] if stalled is not None else []
     return lines

@@ -35,6 +35,9 @@ from ppo_sweep.sweep.study.trials import Trials
 #: A run that is found in use waits so long for its writer to go: workers of a killed process take a moment.
 _ORPHANS_SECONDS = 30.0
 
+#: After so many trials in a row that repeat earlier ones no other is asked for.
+REPEATS = 50
+
 
 class Conductor:
     """See the module.
@@ -62,7 +65,8 @@ class Conductor:
         note: Callable[[str], None] = lambda message: None,
     ) -> None:
         options = request.options
-        self._request, self._record, self._ledger, self._begins = request, record, ledger, begins
+        self._request, self._record, self._ledger, self._begins, self._note = request, record, ledger, begins, note
+        self._said = False
         self._timeline = Timeline(workers)
         self._objective = options.objectives[0]
         self._most = samplers.most_trials(options.sampler, request.space)
@@ -184,10 +188,20 @@ class Conductor:
         options = self._request.options
         return (
             already < options.n_trials
+            and not self._exhausted()
             and (self._most is None or already < self._most)
             and (options.max_env_steps is None or self.trials.steps() < options.max_env_steps)
             and self._begins()
         )
+
+    def _exhausted(self) -> bool:
+        """Whether the sampler has come upon nothing new for long: then there is hardly anything left to try."""
+        last = list(self.trials.own.values())[-REPEATS:]
+        over = len(last) == REPEATS and all(trial.same_as is not None for trial in last)
+        if over and not self._said:
+            self._said = True
+            self._note(f"the last {REPEATS} trials were configurations that had been tried: the search ends here")
+        return over
 
     def end_pruned_runs(self) -> None:
         """Have the runs ended that were left where they stood by a process that was killed when it had pruned their trial."""

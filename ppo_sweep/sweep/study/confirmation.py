@@ -1,7 +1,7 @@
 """After the search: which configurations are tried on fresh seeds, which of them wins, and what may be said of it.
 
 The best of many noisy means is too good: it was chosen for its luck as well. So what the search found is run again on
-seeds that it never saw; these choose the winner, and a third set of seeds gives the numbers (docs/numbers.md §3).
+seeds that it never saw; these choose the winner, and a third set of seeds gives the numbers (docs/studies.md).
 """
 
 from __future__ import annotations

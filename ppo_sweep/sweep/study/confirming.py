@@ -171,8 +171,8 @@ class Confirming:
 
     def _export(self, trial: TrialResult, lines: Sequence[str]) -> None:
         seeds = self._request.options.seeds
-        fresh = f"Seeds below {seeds} are those it was chosen by: fresh ones are seed=range({seeds},{seeds + 5})."
-        best.write(self._study, {**self._request.fixed, **trial.overrides}, self._request.groups, [*lines, fresh])
+        overrides = {**self._request.fixed, **trial.overrides}
+        best.write(self._study, overrides, self._request.groups, seeds, [*lines, f"It was searched with the seeds below {seeds}."])
         self._say([f"{self._study / BEST}: {'the default configuration' if trial.number == 0 else f'trial {trial.number}'}"])
 
 

@@ -8,12 +8,12 @@ not either, but they stay there (:func:`check_storage`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ppo_sweep.config import OPERATIONAL_KEYS, Config
-from ppo_sweep.runs import naming, strict_json
+from ppo_sweep.runs import naming, stored_config, strict_json
 from ppo_sweep.runs.errors import CorruptFile, DirectoryMismatch
 from ppo_sweep.runs.study_file import NAME, read_study
 from ppo_sweep.sweep.study import kept
@@ -60,7 +60,7 @@ def compare(study: Path, wanted: Mapping[str, Any]) -> None:
     """
     found = read_study(study)
     before = None if found is None else found.other.get(KEY)
-    if found is not None and found.members and before is None:
+    if before is None and not (study / kept.JOURNAL).exists() and any(_strangers(study)):
         raise DirectoryMismatch(f"{study} holds runs of another command, which are no trials; give another study=")
     if not isinstance(before, dict) or before == wanted:
         return
@@ -70,6 +70,11 @@ def compare(study: Path, wanted: Mapping[str, Any]) -> None:
         f"{study} holds another study: {'; '.join(shown)}. Its trials cannot be continued under other rules: give another study=, or "
         "what it was begun with"
     )
+
+
+def _strangers(study: Path) -> Iterator[Path]:
+    """Runs in a directory that are no study's."""
+    return (path for path in study.glob(f"*/seed=*/{stored_config.NAME}") if not path.parts[-3].startswith(("trial=", "confirm")))
 
 
 def check_storage(study: Path, *, shared: bool) -> None:

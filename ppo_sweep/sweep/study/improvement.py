@@ -1,4 +1,4 @@
-"""Whether a study still improves on its best trial, or only moves within the noise of its seeds (docs/numbers.md §3)."""
+"""Whether a study still improves on its best trial, or only moves within the noise of its seeds (docs/studies.md)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def no_improvement(
 
     Args:
         values: what each trial is worth, in order of their numbers; None for one that is not COMPLETE.
-        stds: standard deviation over its seeds (ddof = 1), likewise; None also where it has a single seed.
+        stds: standard deviation over its seeds (ddof = 1), likewise; None also where it has a single seed or repeats another one.
         n_seeds: S, seeds of a trial.
         maximize: or minimise.
 

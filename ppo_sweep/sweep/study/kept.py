@@ -37,5 +37,5 @@ BEST = "best.yaml"
 
 # ---------------------------------------------------------------------- seeds
 
-#: Tuning seeds are 0 … S − 1 and stay below the confirmation seeds, and those below the report seeds (docs/numbers.md §3).
+#: Tuning seeds are 0 … S − 1 and stay below the confirmation seeds, and those below the report seeds (docs/studies.md).
 CONFIRM_FROM, REPORT_FROM = 1000, 2000

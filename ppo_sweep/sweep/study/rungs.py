@@ -1,4 +1,4 @@
-"""Rungs: the places in a trial's budget where it is compared with others, and pruned if it is behind (docs/numbers.md §3)."""
+"""Rungs: the places in a trial's budget where it is compared with others, and pruned if it is behind (docs/studies.md)."""
 
 from __future__ import annotations
 

@@ -45,8 +45,9 @@ _LOCK_SECONDS = 2.0
 #: A process waits so long for others that write to the same SQLite file.
 _SQLITE_SECONDS = 60.0
 
-#: A database that has not answered by then cannot be reached.
+#: A server that has not answered by then cannot be reached; drivers that can be told so.
 _CONNECT_SECONDS = 10
+_CONNECT_TIMEOUT = ("psycopg", "psycopg2", "pymysql", "mysqldb")
 
 #: Past this a journal is no journal of ours: a study of 10 000 trials comes to about 40 MB.
 _SIZE_LIMIT = 2**31
@@ -83,7 +84,7 @@ def url_fault(url: str) -> Fault | None:
     try:
         dialect = _database(url).get_dialect()
         dialect.import_dbapi()
-    except (ArgumentError, NoSuchModuleError):
+    except (ArgumentError, NoSuchModuleError, ValueError):
         return Fault("sweep.storage", f"{url!r} is not the URL of a database; for example postgresql://user:password@host/optuna")
     except ImportError as error:
         missing = str(error.name)
@@ -91,7 +92,7 @@ def url_fault(url: str) -> Fault | None:
         return Fault("sweep.storage", f"its driver is missing; install it with pip install {install}")
     try:
         _reach(_database(url))
-    except (SQLAlchemyError, OSError) as error:
+    except (SQLAlchemyError, OSError, ValueError, TypeError) as error:
         return Fault("sweep.storage", f"{_shown(url)} cannot be used: {_said(error)}")
     return None
 
@@ -100,24 +101,36 @@ def _reach(url: URL) -> None:
     """Speak to a database.
 
     Raises:
-        SQLAlchemyError, OSError: that is not possible.
+        SQLAlchemyError, OSError, ValueError, TypeError: that is not possible.
     """
-    sqlite = url.get_backend_name() == "sqlite"
-    file = Path(url.database or ":memory:") if sqlite else None
-    if file is not None and file.name == ":memory:":
-        raise OSError("a database in memory keeps nothing; for example sqlite:///study.db")
-    if file is not None and not file.exists():  # connecting would make it
+    if url.get_backend_name() == "sqlite":
+        if url.database in (None, "", ":memory:"):
+            raise ValueError("a database in memory keeps nothing; for example sqlite:///study.db")
+        assert url.database is not None
+        if url.database.startswith("file:") or "mode" in url.query:
+            raise ValueError("give the path of the file; for example sqlite:///study.db")
+        file = Path(url.database)
         if not file.parent.is_dir():
             raise FileNotFoundError(f"there is no directory {file.parent}")
-        if not os.access(file.parent, os.W_OK):
-            raise PermissionError(f"{file.parent} cannot be written to")
-        return
-    engine = create_engine(url, connect_args={"timeout" if sqlite else "connect_timeout": _CONNECT_SECONDS})
+        for path in (file.parent, file):
+            if path.exists() and not os.access(path, os.W_OK):
+                raise PermissionError(f"{path} cannot be written to")
+        if not file.exists():  # connecting would make it
+            return
+    engine = create_engine(url, connect_args=_timeout(url))
     try:
         with engine.connect():
             inspect(engine).get_table_names()
     finally:
         engine.dispose()
+
+
+def _timeout(url: URL) -> dict[str, float]:
+    """How long to wait for a database, unless the URL says so, in the words of its driver."""
+    if url.get_backend_name() == "sqlite":
+        return {} if "timeout" in url.query else {"timeout": _SQLITE_SECONDS}
+    waits = url.get_driver_name() in _CONNECT_TIMEOUT and "connect_timeout" not in url.query
+    return {"connect_timeout": _CONNECT_SECONDS} if waits else {}
 
 
 def open_study(directory: Path, name: str, directions: Sequence[str], url: str | None = None) -> OpenStudy:
@@ -144,8 +157,8 @@ def open_study(directory: Path, name: str, directions: Sequence[str], url: str |
             storage: BaseStorage = JournalStorage(backend)
             return OpenStudy(_study(storage, name, directions), tuple(notes))
     with _optuna_errors(_shown(url)):
-        options = {"connect_args": {"timeout": _SQLITE_SECONDS}} if make_url(url).get_backend_name() == "sqlite" else {}
-        database = RDBStorage(_database(url).render_as_string(hide_password=False), engine_kwargs=options)
+        made = _database(url)
+        database = RDBStorage(made.render_as_string(hide_password=False), engine_kwargs={"connect_args": _timeout(made)})
         return OpenStudy(_study(database, name, directions), (), database)
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from ppo_sweep.runs.status import read_status
 from ppo_sweep.sweep.job import Job
-from ppo_sweep.sweep.study import asking, rungs, stored_trials, trials_table
+from ppo_sweep.sweep.study import asking, stored_trials, trials_table
 from ppo_sweep.sweep.study.claims import trial_directory
-from ppo_sweep.sweep.study.confirmation import COMPLETE, PRUNED, TrialResult
+from ppo_sweep.sweep.study.confirmation import COMPLETE, TrialResult
 from ppo_sweep.sweep.study.pieces import Piece, TrialRuns
 from ppo_sweep.sweep.study.record import Record
 from ppo_sweep.sweep.study.request import StudyRequest
@@ -33,6 +33,7 @@ class Trials:
         self._request, self._study, self._record, self._note = request, study, record, note
         self.own: dict[int, TrialRuns] = {}
         self.best: tuple[int, float] | None = None
+        self._complete: dict[int, TrialResult] = {}
         self._configurations: dict[int, tuple[str, ...]] = {}
 
     def names(self) -> list[tuple[str, int, str | None]]:
@@ -58,15 +59,15 @@ class Trials:
         return Job(piece.config, piece.path, {**self._request.fixed, **env, **overrides, "seed": piece.config.seed})
 
     def same_as(self, trial: TrialRuns) -> TrialResult | None:
-        """The earlier trial of the same configuration whose end this one would repeat to the last bit; None if there is none.
+        """The complete trial of the same configuration, whose runs this one's would repeat to the last bit; None if there is none.
 
-        A failed one is not it: what failed may have been the machine. Nor is a pruned one for a trial that is never pruned.
+        A failed one is not it: what failed may have been the machine. Nor is a pruned one: what it was compared with has changed.
         """
+        others = (ended for other in self._record.others() if (ended := stored_trials.result(other)) is not None)
+        known = [*self._complete.values(), *(result for result in others if result.state == COMPLETE and result.same_as is None)]
         wanted = self._configuration(trial.number, trial.overrides)
-        whole = rungs.never_pruned(self._request.seed, trial.number, self._request.options.prune_audit)
-        known = [result for result in self.results() if result.state == COMPLETE or (result.state == PRUNED and not whole)]
         same = [result for result in known if self._configuration(result.number, result.overrides) == wanted]
-        return min(same, key=lambda result: (result.state != COMPLETE, result.number), default=None)
+        return min(same, key=lambda result: result.number, default=None)
 
     def _configuration(self, number: int, overrides: Mapping[str, Any]) -> tuple[str, ...]:
         if number not in self._configurations:
@@ -97,6 +98,8 @@ class Trials:
     def tell(self, trial: TrialRuns, state: str, reason: str | None) -> None:
         """One of its own has ended."""
         trial.state, trial.reason = state, reason
+        if state == COMPLETE and trial.same_as is None:
+            self._complete[trial.number] = _result(trial)
         number, diverged = trial.number, trial.diverged
         self._record.note(number, stored_trials.SCORES, list(trial.scores))
         self._record.note(number, stored_trials.ENV_STEPS, trial.env_steps)
@@ -146,23 +149,24 @@ class Trials:
 
     def results(self) -> list[TrialResult]:
         """The trials that have ended, those of other processes as well, by number."""
-        own = [
-            TrialResult(
-                number=trial.number,
-                state=trial.state,
-                values=trial.final,
-                scores=trial.scores,
-                overrides=trial.overrides,
-                env_steps=trial.env_steps,
-                diverged=trial.diverged,
-                reason=trial.reason,
-                same_as=None if trial.same_as is None else trial.same_as.number,
-            )
-            for trial in self.own.values()
-            if trial.state is not None
-        ]
+        own = [_result(trial) for trial in self.own.values() if trial.state is not None]
         others = [ended for trial in self._record.others() if (ended := stored_trials.result(trial)) is not None]
         return sorted([*own, *others], key=lambda result: result.number)
+
+
+def _result(trial: TrialRuns) -> TrialResult:
+    assert trial.state is not None
+    return TrialResult(
+        number=trial.number,
+        state=trial.state,
+        values=trial.final,
+        scores=trial.scores,
+        overrides=trial.overrides,
+        env_steps=trial.env_steps,
+        diverged=trial.diverged,
+        reason=trial.reason,
+        same_as=None if trial.same_as is None else trial.same_as.number,
+    )
 
 
 def _budget(piece: Piece) -> int:

@@ -51,7 +51,7 @@ def test_best_yaml_composes_to_the_winner_s_configuration(tmp_path: Path) -> Non
     study.mkdir()
     made = space(SPACE, recipe="strong", algo__n_steps=64)
     fixed = {"env": "hopper", "recipe": "strong", "algo.n_steps": 64, "sweep": "tpe", "sweep.n_trials": 40, "hydra.launcher.workers": 2}
-    best.write(study, {**fixed, **WON}, ("env", "recipe", "algo", "sweep"), ["Trial 7 is better than the default configuration."])
+    best.write(study, {**fixed, **WON}, ("env", "recipe", "algo", "sweep"), 3, ["Trial 7 is better than the default configuration."])
     found = composed(study)
     assert found.hash == made.config(WON).hash
     assert found.study == "hopper-tpe-best"
@@ -61,9 +61,9 @@ def test_best_yaml_composes_to_the_winner_s_configuration(tmp_path: Path) -> Non
 def test_best_yaml_begins_with_the_command_that_runs_it_and_what_may_be_said(tmp_path: Path) -> None:
     study = tmp_path / "a study"
     study.mkdir()
-    best.write(study, {"env": "hopper"}, ("env",), ["The default configuration is the best one.", "On report seeds: 5."])
+    best.write(study, {"env": "hopper"}, ("env",), 4, ["The default configuration is the best one.", "On report seeds: 5."])
     first, second, third, *_ = (study / "best.yaml").read_text().splitlines()
-    assert first == f"# python train.py --config-dir '{study}' --config-name best -m 'seed=range(5)'"
+    assert first == f"# python train.py --config-dir '{study}' --config-name best -m 'seed=range(4,9)'"
     assert (second, third) == ("# The default configuration is the best one.", "# On report seeds: 5.")
     assert yaml.safe_load((study / "best.yaml").read_text()) == {
         "defaults": ["config", {"override env": "hopper"}, "_self_"],

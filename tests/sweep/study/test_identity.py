@@ -45,7 +45,9 @@ def test_a_directory_without_runs_is_free_and_one_with_those_of_another_command_
     compare(tmp_path, of(default_space()))
     StudyFile.open(tmp_path, command=("-m", "seed=0,1"), members=[])
     compare(tmp_path, of(default_space()))
-    StudyFile.open(tmp_path, command=("-m", "seed=0"), members=[StudyMember("default/seed=0", 0, {}, "h", 1, "done")]).flush()
+    run = tmp_path / "default" / "seed=0"
+    run.mkdir(parents=True)
+    (run / "config.yaml").touch()
     with pytest.raises(DirectoryMismatch, match="holds runs of another command, which are no trials; give another study="):
         compare(tmp_path, of(default_space()))
 

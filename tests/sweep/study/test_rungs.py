@@ -1,4 +1,4 @@
-"""Rungs: where trials are compared (docs/numbers.md §3)."""
+"""Rungs: where trials are compared (docs/studies.md)."""
 
 from __future__ import annotations
 

@@ -128,6 +128,10 @@ def test_a_database_that_cannot_be_reached_is_named_before_anything_is_made(tmp_
         f"sqlite:///{tmp_path}/nowhere/study.db": rf"there is no directory {tmp_path}/nowhere",
         f"sqlite:///{tmp_path}/no.db": r"no\.db cannot be used: .*not a database",
         "sqlite:///:memory:": "keeps nothing",
+        f"sqlite:///file:{tmp_path}/study.db?uri=true": "give the path of the file",
+        f"sqlite:///{tmp_path}/study.db?mode=ro&uri=true": "give the path of the file",
+        f"sqlite:///{tmp_path}/no.db?timeout=abc": "cannot be used",
+        "postgresql://u@localhost:abc/o": "is not the URL of a database",
         "sqlite://": "keeps nothing",
     }.items():
         assert re.search(said, str(url_fault(url)))

@@ -199,7 +199,7 @@ def test_a_configuration_that_comes_again_is_not_trained_again(train: Train, cap
     assert train(study("few", FEW)) == 0
     rows = table("few")
     trained = [row for row in rows if int(row["env_steps"])]
-    assert len(rows) == 9 and len(trained) == len({row["algo.lr"] for row in rows}) == 3
+    assert len(rows) == 9 > len(trained) and {row["algo.lr"] for row in trained} == {row["algo.lr"] for row in rows}
     assert {str(run).split("/")[0] for run in runs("few")} == {f"trial={int(row['number']):04d}" for row in trained}
     for row in rows:
         if row not in trained:
@@ -230,6 +230,19 @@ def test_runs_that_are_no_trials_are_kept_out_of_the_directory(train: Train, cap
         assert train(line) == 4
         assert "results/few belongs to an Optuna study, whose runs are its trials; give another study=" in capsys.readouterr().err
     assert runs("few") == [Path("trial=0000/seed=0")]
+    assert train("env=pendulum total_steps=4096 study=other") == 0
+    assert train(study("other", few)) == 4
+    assert "results/other holds runs of another command, which are no trials" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_search_that_comes_upon_nothing_new_ends(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(study("few", f"{FEW} sweep.n_trials=99999 sweep.max_env_steps=5000")) == 0
+    rows = table("few")
+    assert 50 < len(rows) < 150 and all(row["reason"].startswith("the same") for row in rows[-50:])
+    said = capsys.readouterr().out
+    assert "the last 50 trials were configurations that had been tried: the search ends here" in said
+    assert f"{len([row for row in rows if row['reason'].startswith('the same')])} of them had the configuration of an earlier one" in said
 
 
 @pytest.mark.slow
