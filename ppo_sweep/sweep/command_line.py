@@ -111,7 +111,8 @@ class _Check:
         study = self._study(drafts)
         jobs = self._jobs(drafts, study)
         self.faults += [fault for job in jobs for fault in device_faults(job.config)]
-        warnings = [*self._inspect(drafts), *self._mistuned(drafts), *self._repeated(), *seed_warnings(job.config.seed for job in jobs)]
+        warnings = [*self._inspect(drafts), *self._mistuned(drafts), *self._repeated(), *self._without_effect()]
+        warnings += seed_warnings(job.config.seed for job in jobs)
         if self.faults:
             raise ConfigError(list(dict.fromkeys(self.faults)))
         return Checked(self.given, tuple(jobs), tuple(warnings), self._hydra_argv(study))
@@ -229,6 +230,11 @@ class _Check:
                 given = f"recipe={chosen['recipe']} env={chosen['env']}"
                 found[f"tuned={tuned} holds values for recipe={recipe} env={env}, but this is {given}; tuned=none leaves them out"] = None
         return list(found)
+
+    def _without_effect(self) -> list[str]:
+        """Warnings about options of a sweep where a single run is asked for."""
+        idle = [setting.key for setting in self.settings if setting.key.startswith("hydra.launcher.") and not self.given.multirun]
+        return [f"{key} has no effect on a single run; a sweep needs -m" for key in idle]
 
     def _repeated(self) -> list[str]:
         """A warning if values are equal, however they are written: the runs that they make are one."""

@@ -111,6 +111,12 @@ def test_values_may_refer_to_other_values() -> None:
     assert job.config.algo.minibatch_size == 2048
 
 
+def test_an_option_of_a_sweep_on_a_single_run_is_warned_about() -> None:
+    [warning] = check(shlex.split("hydra.launcher.workers=2")).warnings
+    assert warning == "hydra.launcher.workers has no effect on a single run; a sweep needs -m"
+    assert check(shlex.split("-m hydra.launcher.workers=2")).warnings == ()
+
+
 def test_short_run_is_warned_about() -> None:
     [warning] = check(shlex.split("algo.n_envs=64 algo.n_steps=8 total_steps=6400")).warnings
     assert "64 environments (12800 steps)" in warning
