@@ -15,7 +15,7 @@ from ppo_sweep.sweep.errors import WorkersDoNotStart
 from ppo_sweep.sweep.ledger import Ledger
 from ppo_sweep.sweep.messages import Report
 from ppo_sweep.sweep.options import LauncherOptions
-from ppo_sweep.sweep.pool import Lost, Worker
+from ppo_sweep.sweep.pool import Lost, WorkerProcess
 
 #: Longest sleep between two looks at signals, clocks and the screen, in seconds.
 TICK = 0.5
@@ -47,14 +47,14 @@ class Crew:
         options: LauncherOptions,
         *,
         note: Callable[[str], None],
-        received: Callable[[Worker, Report], None],
-        lost: Callable[[Worker, Sequence[int]], None],
+        received: Callable[[WorkerProcess, Report], None],
+        lost: Callable[[WorkerProcess, Sequence[int]], None],
     ) -> None:
         self._ledger, self._options = ledger, options
         self._note, self._received, self._on_lost = note, received, lost
         self._false_starts = 0
         self._lines: set[str] = set()
-        self.workers: dict[int, Worker] = {}
+        self.workers: dict[int, WorkerProcess] = {}
 
     def start(self, number: int) -> None:
         """A worker for a place that has none.
@@ -63,11 +63,11 @@ class Crew:
             WorkersDoNotStart: the system has no room for another process.
         """
         try:
-            self.workers[number] = Worker(number)
+            self.workers[number] = WorkerProcess(number)
         except OSError as error:
             raise WorkersDoNotStart(f"workers cannot start: {error}") from error
 
-    def dismiss(self, worker: Worker) -> None:
+    def dismiss(self, worker: WorkerProcess) -> None:
         """Let a worker go that holds nothing."""
         worker.kill()
         del self.workers[worker.number]
@@ -93,7 +93,7 @@ class Crew:
         for worker in list(self.workers.values()):
             self.attend(worker, self._check)
 
-    def attend(self, worker: Worker, action: Callable[[Worker], None]) -> None:
+    def attend(self, worker: WorkerProcess, action: Callable[[WorkerProcess], None]) -> None:
         """Deal with a worker; if it turns out to be gone, with its loss.
 
         Raises:
@@ -104,19 +104,19 @@ class Crew:
         except Lost as lost:
             self._lose(worker, lost)
 
-    def _receive(self, worker: Worker) -> None:
+    def _receive(self, worker: WorkerProcess) -> None:
         report = worker.receive()
         self._false_starts = 0
         self._received(worker, report)
 
-    def _pass_on(self, worker: Worker) -> None:
+    def _pass_on(self, worker: WorkerProcess) -> None:
         """Show what environments print, each line once."""
         for line in worker.read_output():
             if line and line not in self._lines and len(self._lines) < SHOWN_LINES:
                 self._lines.add(line)
                 self._note(f"worker {worker.number + 1} says: {line}")
 
-    def _check(self, worker: Worker) -> None:
+    def _check(self, worker: WorkerProcess) -> None:
         """Raises Lost if it is dead or hangs."""
         worker.check_alive()
         patience = self._options.worker_timeout if worker.ready else max(self._options.worker_timeout, START_SECONDS)
@@ -124,7 +124,7 @@ class Crew:
             silent = f"no sign of life for {worker.silent:.0f} s"
             raise Lost(f"{silent}; hydra.launcher.worker_timeout must be longer than one iteration" if worker.ready else silent)
 
-    def _lose(self, worker: Worker, lost: Lost) -> None:
+    def _lose(self, worker: WorkerProcess, lost: Lost) -> None:
         """Its runs go on, or count as failed."""
         self.dismiss(worker)
         again = self._ledger.lose(worker.holding, worker.suspects, lost)

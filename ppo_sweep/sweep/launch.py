@@ -22,7 +22,7 @@ from ppo_sweep.sweep.job import Job
 from ppo_sweep.sweep.ledger import Ledger
 from ppo_sweep.sweep.messages import Orders, Report
 from ppo_sweep.sweep.options import LauncherOptions
-from ppo_sweep.sweep.pool import Worker
+from ppo_sweep.sweep.pool import WorkerProcess
 from ppo_sweep.sweep.queue import Load, Queue
 
 
@@ -165,10 +165,10 @@ class _Sweep:
             if number not in self._announced and not self._stopping:
                 self._ledger.announce(number)
 
-    def _receive(self, worker: Worker, report: Report) -> None:
+    def _receive(self, worker: WorkerProcess, report: Report) -> None:
         self._enqueue(self._ledger.digest(report, stopping=self._stopping))
 
-    def _lose(self, worker: Worker, again: Sequence[int]) -> None:
+    def _lose(self, worker: WorkerProcess, again: Sequence[int]) -> None:
         """What goes on waits its turn; a new worker takes the place of a lost one if there is work."""
         self._enqueue(again)
         self._staff()
@@ -182,10 +182,10 @@ class _Sweep:
             if self._superfluous(worker):
                 self._crew.dismiss(worker)
 
-    def _superfluous(self, worker: Worker) -> bool:
+    def _superfluous(self, worker: WorkerProcess) -> bool:
         return not worker.holding and (self._stopping or (worker.waits and not self._queue))
 
-    def _order(self, worker: Worker) -> None:
+    def _order(self, worker: WorkerProcess) -> None:
         if self._stopping or any(map(self._ledger.acquittal_due, worker.members)):
             if worker.members:
                 worker.order(Orders(stop=True))
@@ -212,7 +212,7 @@ class _Sweep:
     def _loads(self) -> dict[int, Load]:
         return {number: self._load(worker) for number, worker in self._crew.workers.items()}
 
-    def _load(self, worker: Worker) -> Load:
+    def _load(self, worker: WorkerProcess) -> Load:
         held, ledger = worker.holding, self._ledger
         if not held:
             return Load()

@@ -37,7 +37,7 @@ class Lost(Exception):
         self.output = output
 
 
-class Worker:
+class WorkerProcess:
     """One process.
 
     Attributes:

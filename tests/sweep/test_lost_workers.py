@@ -116,7 +116,7 @@ def test_a_worker_that_takes_long_to_start_is_not_a_hung_one(tmp_path: Path, mon
 def test_there_are_as_many_workers_as_waiting_runs_can_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also after a loss: others may have gone home by then."""
     started: list[int] = []
-    monkeypatch.setattr(crew, "Worker", lambda number: started.append(number) or SimpleNamespace(holding=set()))
+    monkeypatch.setattr(crew, "WorkerProcess", lambda number: started.append(number) or SimpleNamespace(holding=set()))
     made = launch._Sweep(jobs(tmp_path, FOUR[:2]), tmp_path, LauncherOptions(workers=3), (), print, print, Interrupts())
     made._staff()
     assert started == [0, 1]
@@ -133,12 +133,12 @@ def test_a_system_without_room_for_another_process_works_with_those_that_started
 ) -> None:
     room = 1
 
-    def start(number: int) -> pool.Worker:
+    def start(number: int) -> pool.WorkerProcess:
         if number >= room:
             raise BlockingIOError(11, os.strerror(11))
-        return pool.Worker(number)
+        return pool.WorkerProcess(number)
 
-    monkeypatch.setattr(crew, "Worker", start)
+    monkeypatch.setattr(crew, "WorkerProcess", start)
     assert set(states(sweep(tmp_path / "study", FOUR[:2], workers=2)).values()) == {"done"}
     assert "worker 2 cannot start: [Errno 11] Resource temporarily unavailable" in capsys.readouterr().out
     room = 0
@@ -153,7 +153,7 @@ def test_a_worker_does_not_import_from_the_working_directory(tmp_path: Path, mon
 
 
 def test_a_worker_ends_when_the_sweep_lets_go_of_its_lifeline() -> None:
-    worker = pool.Worker(0)
+    worker = pool.WorkerProcess(0)
     assert worker.receive().begun is None
     assert worker._process.stdin is not None
     worker._process.stdin.close()

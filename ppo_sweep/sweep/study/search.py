@@ -14,7 +14,7 @@ from ppo_sweep.sweep.crew import Crew
 from ppo_sweep.sweep.ledger import Ledger
 from ppo_sweep.sweep.messages import Orders, Report
 from ppo_sweep.sweep.options import LauncherOptions
-from ppo_sweep.sweep.pool import Lost, Worker
+from ppo_sweep.sweep.pool import Lost, WorkerProcess
 from ppo_sweep.sweep.study.conduct import Conductor
 from ppo_sweep.sweep.study.pieces import Piece
 
@@ -121,7 +121,7 @@ class Search:
             if self._conductor.evictions[number] or any(piece.must_train for piece in self._conductor.due(number)):
                 self._crew.start(number)
 
-    def _lose(self, worker: Worker, again: Sequence[int]) -> None:
+    def _lose(self, worker: WorkerProcess, again: Sequence[int]) -> None:
         """What is not on disk is trained again; runs that the ledger has given up have failed."""
         self._posts[worker.number].step = None
         self._conductor.training.discard(worker.number)
@@ -133,7 +133,7 @@ class Search:
 
     # ------------------------------------------------------------------ reports up, orders down
 
-    def _receive(self, worker: Worker, report: Report) -> None:
+    def _receive(self, worker: WorkerProcess, report: Report) -> None:
         self._ledger.digest(report, stopping=True)
         if report.begun is not None:
             piece = self._conductor.piece(report.begun)
@@ -172,7 +172,7 @@ class Search:
             post.idle += now - post.since
         post.since = now if waiting else None
 
-    def _order(self, worker: Worker) -> None:
+    def _order(self, worker: WorkerProcess) -> None:
         number = worker.number
         if self._stopping:
             if worker.members:

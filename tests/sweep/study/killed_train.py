@@ -16,7 +16,7 @@ from typing import Any
 from optuna.storages.journal import JournalFileBackend
 
 from ppo_sweep.sweep.messages import Orders
-from ppo_sweep.sweep.pool import Worker
+from ppo_sweep.sweep.pool import WorkerProcess
 
 moment, _, text = sys.argv[1].partition(":")
 left = int(sys.argv[2])
@@ -43,17 +43,17 @@ def append_logs(self: JournalFileBackend, logs: list[dict[str, Any]]) -> None:
         passing()
 
 
-def order(self: Worker, orders: Orders) -> None:
+def order(self: WorkerProcess, orders: Orders) -> None:
     if (moment == "begin" and orders.begin) or (moment == "train" and orders.train) or (moment == "prune" and orders.prune):
         passing()
     given(self, orders)
 
 
-written, given = JournalFileBackend.append_logs, Worker.order
+written, given = JournalFileBackend.append_logs, WorkerProcess.order
 if text:
     JournalFileBackend.append_logs = append_logs  # type: ignore[method-assign]
 else:
-    Worker.order = order  # type: ignore[method-assign]
+    WorkerProcess.order = order  # type: ignore[method-assign]
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[3]))

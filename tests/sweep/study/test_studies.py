@@ -56,13 +56,13 @@ def test_a_study_prunes_confirms_and_exports_its_winner(train: Train, capsys: py
 @pytest.mark.slow
 def test_a_study_is_the_same_whatever_the_speed_of_its_workers(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     assert train(study("even")) == 0
-    order = search.Worker.order
+    order = search.WorkerProcess.order
 
-    def throttled(self: search.Worker, orders: object) -> None:
+    def throttled(self: search.WorkerProcess, orders: object) -> None:
         time.sleep(0.05 * self.number)
         order(self, orders)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(search.Worker, "order", throttled)
+    monkeypatch.setattr(search.WorkerProcess, "order", throttled)
     assert train(study("uneven")) == 0
     assert_same_study("even", "uneven")
 
