@@ -142,6 +142,7 @@ recipe-changes: $(STAMP)  ## recipe strong, one change at a time, for docs/recip
 	for change in $(CHANGES); do \
 		$(BIN)/python train.py -m recipe=strong tuned=none study=strong_changes env=halfcheetah,hopper 'seed=range(5)' $$change || test $$? -eq 3 || exit; \
 	done
+	$(BIN)/python train.py -m recipe=strong env=pendulum study=strong_pendulum algo.lr_end=0,0.6666666666666666 'seed=range(20)'
 	$(BIN)/python scripts/result_pages.py
 
 eval: $(STAMP)  ## returns of a trained policy: make eval RUN=results/STUDY/NAME/seed=0

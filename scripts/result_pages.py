@@ -46,6 +46,8 @@ PEER = "stable_baselines3"
 
 #: One change at a time from recipe strong; both recipes on the five environments.
 CHANGES, DEFAULT = "strong_changes", "default_recipe"
+#: Study → the setting that its others are compared with.
+COMPARED = {CHANGES: "recipe=strong,tuned=none", "strong_pendulum": "algo.lr_end=0.6666666666666666,recipe=strong"}
 
 COLUMNS = ("study", "setting", "env", "seed", "score")
 
@@ -80,6 +82,14 @@ CHANGED = """\
 1 M steps, on seeds of 0–19, on which knobs may be chosen, with `tuned=none`. The difference is that of the means, with Welch's 95 %
 interval, and beside it the interval of the same runs paired by seed. *Worse* and *better* are said where Welch's p, adjusted for
 the number of changes in that environment (Holm), is below 0.05; the rest is not separated.
+"""
+
+PENDULUM = """\
+## Pendulum's learning rate
+
+The same with the values of `conf/tuned/strong_pendulum.yaml`, 300 k steps:
+
+    python train.py -m recipe=strong env=pendulum study=strong_pendulum algo.lr_end=0,0.6666666666666666 seed='range(20)'
 """
 
 CHOSEN = """\
@@ -125,7 +135,7 @@ def of_peer(directory: Path) -> Iterator[tuple[Key, float]]:
 
 def collected(results: Path) -> dict[Key, float]:
     """Every score under a results root that the pages are about."""
-    studies = [results / study for study in (*AIMS, CHANGES, DEFAULT) if (results / study).exists()]
+    studies = [results / study for study in (*AIMS, *COMPARED, DEFAULT) if (results / study).exists()]
     return {**dict(entry for study in studies for entry in of_study(study)), **dict(of_peer(results / PEER))}
 
 
@@ -215,26 +225,32 @@ def results_page(scores: Mapping[Key, float]) -> str:
 # ---------------------------------------------------------------------- recipes.md
 
 
-def changes(scores: Mapping[Key, float]) -> Iterator[str]:
-    """A table per environment: every change against the recipe as it is."""
-    names = dict.fromkeys(name for study, name, _, _ in sorted(scores) if study == CHANGES)
-    base = "recipe=strong,tuned=none"
-    for env, reference in chosen(scores, CHANGES, base).items():
-        everywhere = {name: chosen(scores, CHANGES, name) for name in names if name != base}
+def changes(scores: Mapping[Key, float], study: str) -> Iterator[str]:
+    """A table per environment: every setting of a study against its reference."""
+    base = COMPARED[study]
+    names = dict.fromkeys(name for own, name, _, _ in sorted(scores) if own == study)
+    for env, reference in chosen(scores, study, base).items():
+        everywhere = {name: chosen(scores, study, name) for name in names if name != base}
         found = {name: by_env[env] for name, by_env in everywhere.items() if env in by_env}
         differences = {name: welch([*own.values()], [*reference.values()]) for name, own in found.items()}
         adjusted = dict(zip(differences, holm([difference.p for difference in differences.values()]), strict=True))
         yield f"### {env}\n"
         yield "| change | seeds | mean | sd | median | difference | Welch | paired | | every seed |"
         yield "|---|---:|---:|---:|---:|---:|---|---|---|---|"
-        yield f"| none | {len(reference)} | {' | '.join(spread([*reference.values()]))} | | | | | {numbers(reference)} |"
+        first = [_shown(base) or "none", f"{len(reference)}", *spread([*reference.values()])]
+        yield f"| {' | '.join(first)} | | | | | {numbers(reference)} |"
         for name in sorted(found, key=lambda name: -differences[name].value):
             own, difference = found[name], differences[name]
             word = ("better" if difference.value > 0 else "worse") if adjusted[name] < 0.05 else ""
-            shown = name.replace(",recipe=strong", "").replace(",tuned=none", "")
-            cells = [f"`{shown}`", f"{len(own)}", *spread([*own.values()]), f"{difference.value:+.0f}", written(difference)]
+            cells = [_shown(name), f"{len(own)}", *spread([*own.values()]), f"{difference.value:+.0f}", written(difference)]
             yield f"| {' | '.join(cells)} | {written(paired(own, reference))} | {word} | {numbers(own)} |"
         yield ""
+
+
+def _shown(setting: str) -> str:
+    """Without what a whole study has in common; empty if nothing is left."""
+    own = [part for part in re.split(r",(?=[a-z_.]+=)", setting) if part not in ("recipe=strong", "tuned=none")]
+    return f"`{','.join(own)}`" if own else ""
 
 
 def numbers(by_seed: Mapping[int, float]) -> str:
@@ -277,7 +293,9 @@ def recipes_page(scores: Mapping[Key, float]) -> str:
     if DEFAULT in studies:
         parts.append(CHOSEN + "\n" + "\n".join(default(scores)) + "\n")
     if CHANGES in studies:
-        parts.append(CHANGED + "\n" + "\n".join(changes(scores)))
+        parts.append(CHANGED + "\n" + "\n".join(changes(scores, CHANGES)))
+    if "strong_pendulum" in studies:
+        parts.append(PENDULUM + "\n" + "\n".join(changes(scores, "strong_pendulum")))
     return "\n".join(parts)
 
 
