@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 
 from ppo_sweep.report.numbers import number
 from ppo_sweep.report.study.searched import Search
@@ -19,10 +18,7 @@ def sentence(search: Search) -> str:
         return "Whether the search still improves is not said with several objectives."
     maximize, seeds = search.objectives[0].maximize, int(search.options.get("seeds", 1))
     values = [trial.value() if trial.state == COMPLETE else None for trial in search.ended]
-    stds = [
-        statistics.stdev(trial.result.scores) if len(trial.result.scores) > 1 and trial.result.same_as is None else None
-        for trial in search.ended
-    ]
+    stds = [trial.result.own_std for trial in search.ended]
     last = max(LEAST_TRIALS, math.ceil(len(values) / SHARE))
     if not any(value is not None and std is not None for value, std in zip(values, stds, strict=True)):
         return "How noisy a trial's value is cannot be said: no complete trial has two seeds."

@@ -6,7 +6,6 @@ with one directory. One of them holds the study's lock; the others come and go. 
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
@@ -230,10 +229,7 @@ def _closing_lines(results: Sequence[TrialResult], request: StudyRequest) -> lis
     if len(request.options.objectives) == 1:
         complete = [result if result.state == COMPLETE else None for result in results]
         values = [result.values[0] if result is not None and result.values else None for result in complete]
-        stds = [
-            statistics.stdev(result.scores) if result is not None and len(result.scores) > 1 and result.same_as is None else None
-            for result in complete
-        ]
+        stds = [result.own_std if result is not None else None for result in complete]
         stalled = no_improvement(values, stds, request.options.seeds, maximize=request.options.objectives[0].maximize)
         lines += [str(stalled)] if stalled is not None else []
     return lines

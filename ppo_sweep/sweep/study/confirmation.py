@@ -51,6 +51,11 @@ class TrialResult:
     reason: str | None = None
     same_as: int | None = None
 
+    @property
+    def own_std(self) -> float | None:
+        """Standard deviation over its seeds (ddof = 1); None with one seed, or where it repeats another trial."""
+        return statistics.stdev(self.scores) if len(self.scores) > 1 and self.same_as is None else None
+
 
 def pooled_standard_error(results: Sequence[TrialResult]) -> float | None:
     """Standard error of a trial's mean, from the spread of seeds within all complete trials; None with one seed each."""
