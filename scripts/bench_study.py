@@ -3,10 +3,11 @@
 
 python scripts/bench_study.py search      TPE with pruning against random search without, at equal environment steps
 python scripts/bench_study.py packing     Hopper, 60 trials × 3 seeds, against one process per job (ours; with the extra bench also
-                                          Stable-Baselines3's)
+                                          Stable-Baselines3's, with its defaults)
 
-Studies lie in results/bench_study/ (--out) and are continued if they were interrupted; what has a line in
-search.csv there is not run again. Figures of time are only worth something from a quiet machine.
+What follows the case is given to every study, for example recipe=standard. Studies lie in results/bench_study/ (--out) and are
+continued if they were interrupted; what has a line in search.csv there is not run again. Figures of time are only worth
+something from a quiet machine.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter, time
@@ -37,8 +37,8 @@ SEEDS, TOTAL_STEPS = 3, 300_000
 HOPPER = ["sweep=tpe", "env=hopper", f"total_steps={TOTAL_STEPS}", "sweep.n_trials=60", f"sweep.seeds={SEEDS}"]
 COLUMNS = ["search", "repeat", "trials", "env_steps", "seconds", "tuning", "winner", "default"]
 
-#: Of the packing case: trials that are run again one process per job, and for how many steps each.
-SAMPLE, SAMPLE_STEPS = 8, 40_960
+#: Of the packing case: runs that are trained again one process per job, whole ones, ours and the peer's.
+SAMPLE, SAMPLE_OF_PEER = 6, 2
 WORKERS, SLOTS = 2, 9
 
 
@@ -80,7 +80,7 @@ def row(out: Path, search: str, repeat: int, words: Sequence[str]) -> dict[str, 
     }
 
 
-def search(out: Path, repeats: int) -> None:
+def search(out: Path, repeats: int, more: Sequence[str]) -> None:
     """TPE with the median pruner against random search without one that may take as many steps."""
     table = out / "search.csv"
     known: list[dict[str, str]] = []
@@ -96,7 +96,7 @@ def search(out: Path, repeats: int) -> None:
             else:
                 [steps] = [line["env_steps"] for line in known if line["search"] == "tpe" and line["repeat"] == str(repeat)]
                 words = ["sweep=random", "sweep.pruner=none", "sweep.n_trials=400", f"sweep.max_env_steps={steps}"]
-            known.append(row(out, name, repeat, words))
+            known.append(row(out, name, repeat, [*words, *more]))
             with table.open("w", newline="") as file:
                 writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
                 writer.writeheader()
@@ -132,14 +132,15 @@ def _interval(values: Sequence[float]) -> str:
     return f"{interval.low:.1f} … {interval.high:.1f}"
 
 
-def packing(out: Path) -> None:
+def packing(out: Path, more: Sequence[str]) -> None:
     """Wall time of a search on Hopper against the same runs one process per job, and how full the slots were."""
-    study = out / "hopper"
-    # An interrupted search cannot be timed.
-    if study.exists():
-        raise SystemExit(f"{study} is there: remove it, or give another --out")
+    study, alone, others = out / "hopper", out / "alone", out / "peer"
+    # An interrupted search cannot be timed, and what is there is not trained again.
+    for path in (study, alone, others):
+        if path.exists():
+            raise SystemExit(f"{path} is there: remove it, or give another --out")
     started = time()
-    run([*HOPPER, "sweep.confirm_top=0"], out, study.name)
+    run([*HOPPER, "sweep.confirm_top=0", *more], out, study.name)
     runs = [Timeline(path) for path in sorted(study.glob("trial=*/seed=*/timing.csv"))]
     seconds, queue_end = max(run.end for run in runs) - started, max(run.begin for run in runs)
     busy = sum(run.within(started, queue_end) for run in runs) / ((queue_end - started) * WORKERS * SLOTS)
@@ -150,7 +151,7 @@ def packing(out: Path) -> None:
     print(f"slots busy until the last trial was begun: {busy:.1%}\n")
     print("| one process per job, two at a time | steps/s | the same steps | ratio | without pruning | ratio |")
     print("|---|---:|---:|---:|---:|---:|")
-    for name, speed in (("our trainer", one_process_per_job(study, out)), ("Stable-Baselines3", peer(out))):
+    for name, speed in (("our trainer", one_process_per_job(study, alone, more)), ("Stable-Baselines3", peer(others))):
         if speed is not None:
             same, all_of_it = steps / speed, whole / speed
             print(f"| {name} | {speed:,.0f} | {same:.0f} s | {same / seconds:.1f} × | {all_of_it:.0f} s | {all_of_it / seconds:.1f} × |")
@@ -174,42 +175,51 @@ class Timeline:
         return max(0.0, min(stop, self.end) - max(start, self.begin))
 
 
-def one_process_per_job(study: Path, out: Path) -> float:
-    """Environment steps per second when jobs of the study are trained one process per job, two at a time, start-up included."""
+def one_process_per_job(study: Path, out: Path, more: Sequence[str]) -> float:
+    """Environment steps per second of jobs of the study, one process per job, two at a time, start-up included."""
     lines = trials(study)
     chosen = lines[:: max(1, len(lines) // SAMPLE)][:SAMPLE]
-    base = [*TRAIN, "env=hopper", f"total_steps={SAMPLE_STEPS}", f"results={out}", "study=alone"]
+    base = [*TRAIN, "env=hopper", f"total_steps={TOTAL_STEPS}", f"results={out.parent}", f"study={out.name}", *more]
     jobs = [[*base, *(f"{key}={value}" for key, value in line.items() if "." in key and value)] for line in chosen]
-    started = perf_counter()
     with ThreadPoolExecutor(WORKERS) as processes:
-        list(processes.map(partial(subprocess.run, check=True), jobs))
-    return len(jobs) * SAMPLE_STEPS / (perf_counter() - started)
+        seconds = list(processes.map(_alone, jobs))
+    # Jobs take different times; a queue of many keeps both processes busy, these few do not.
+    return len(jobs) * TOTAL_STEPS / (sum(seconds) / WORKERS)
+
+
+def _alone(command: Sequence[str]) -> float:
+    started = perf_counter()
+    code = subprocess.call(command, stdout=subprocess.DEVNULL)
+    if code not in (0, 3):  # 3: it diverged
+        raise SystemExit(f"exit code {code}: {' '.join(command)}")
+    return perf_counter() - started
 
 
 def peer(out: Path) -> float | None:
     """The same of Stable-Baselines3 with its defaults, in the same minutes; None if it is not installed."""
     if find_spec("stable_baselines3") is None:
         return None
-    seeds = [str(seed) for seed in range(SAMPLE // 2)]
+    seeds = [str(seed) for seed in range(SAMPLE_OF_PEER)]
     script = Path(__file__).with_name("train_peer.py")
-    words = ["--env", "Hopper-v5", "--steps", str(SAMPLE_STEPS), "--workers", str(WORKERS), "--out", str(out / "peer"), "--seeds", *seeds]
+    words = ["--env", "Hopper-v5", "--steps", str(TOTAL_STEPS), "--workers", str(WORKERS), "--out", str(out), "--seeds", *seeds]
     started = perf_counter()
     subprocess.run([sys.executable, str(script), *words], check=True)
-    return len(seeds) * SAMPLE_STEPS / (perf_counter() - started)
+    return len(seeds) * TOTAL_STEPS / (perf_counter() - started)
 
 
 def main() -> int:
     """Parse arguments and measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("case", choices=["search", "packing"])
+    parser.add_argument("override", nargs="*", help="given to every study, for example recipe=standard")
     parser.add_argument("--repeats", type=int, default=5, help="of the search case (default: 5)")
     parser.add_argument("--out", type=Path, default=Path("results/bench_study"), help="default: results/bench_study")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     if given.case == "search":
-        search(given.out, given.repeats)
+        search(given.out, given.repeats, given.override)
     else:
-        packing(given.out)
+        packing(given.out, given.override)
     return 0
 
 

@@ -50,7 +50,7 @@ def audit(search: Search) -> list[RungAudit]:
     trials = [trial for trial in search.trials if trial.result.same_as is None]
     audited = [trial for trial in trials if trial.audited and trial.state == COMPLETE and trial.result.values is not None]
     top = _top(audited, search)
-    judge = Judge(str(search.options.get("pruner", "none")), search.objectives[0], search.seed, len(rungs))
+    judge = Judge(str(search.options.get("pruner", "none")), search.objectives[0], search.seed, max(len(rungs), search.judged_at))
     courses = {trial.number: _course(trial, rungs) for trial in trials}
     found = []
     for place, steps in enumerate(rungs):

@@ -23,7 +23,7 @@ from ppo_sweep.sweep.study import stored_trials
 from ppo_sweep.sweep.study.asking import OUTSIDE, OVERRIDES
 from ppo_sweep.sweep.study.confirmation import COMPLETE, FAIL, PRUNED, TrialResult
 from ppo_sweep.sweep.study.domains import Choices, Domain, Interval
-from ppo_sweep.sweep.study.kept import CONFIRMED, IDENTITY, IDLE, JOURNAL
+from ppo_sweep.sweep.study.kept import AIM, CONFIRMED, IDENTITY, IDLE, JOURNAL
 from ppo_sweep.sweep.study.objective import Objective
 from ppo_sweep.sweep.study.rungs import audited
 
@@ -100,6 +100,7 @@ class Search:
         knobs: what was searched.
         options: ``sweep.*`` as far as they are part of the study (``study.json``).
         seed: of the sampler.
+        judged_at: how many rungs its trials are judged at, whether or not one has come so far.
         trials: by number.
         idle: seconds that workers waited for each other, and seconds that they were there; zeros before a search has ended.
         confirmed: what ``study.json`` keeps of the confirmation; empty before it has ended.
@@ -110,6 +111,7 @@ class Search:
     knobs: tuple[SearchedKnob, ...]
     options: Mapping[str, Any]
     seed: int
+    judged_at: int = 0
     trials: tuple[Trial, ...] = ()
     idle: tuple[float, float] = (0.0, 0.0)
     confirmed: Mapping[str, Any] = field(default_factory=dict)
@@ -171,6 +173,7 @@ def read(directory: Path) -> Search | None:
             knobs=tuple(_knob(key, entry) for key, entry in dict(identity["space"]).items()),
             options=options,
             seed=int(identity["seed"]),
+            judged_at=len(dict(found.other.get(AIM) or {}).get("rungs") or ()),
             confirmed=dict(found.other.get(CONFIRMED) or {}),
         )
         assert search.objectives
@@ -199,7 +202,7 @@ def _trials(search: Search, study: StudyFile) -> tuple[tuple[Trial, ...], tuple[
     Raises:
         StorageError: with what keeps them from being read.
     """
-    with storages._optuna_errors(search.directory), warnings.catch_warnings():
+    with storages.optuna_errors(search.directory), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         level = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(logging.ERROR)
@@ -224,11 +227,11 @@ def _trials(search: Search, study: StudyFile) -> tuple[tuple[Trial, ...], tuple[
 
 def _storage(directory: Path, study: StudyFile) -> BaseStorage:
     if (directory / JOURNAL).exists():
-        return JournalStorage(storages._Changes(directory))
-    address = _database(study)
-    if address is None:
+        return JournalStorage(storages.WholeLines(directory))
+    database = _database(study)
+    if database is None:
         raise StorageError(f"there is no {JOURNAL} beside study.json, and its command names no sweep.storage")
-    url, shown = storages._database(address), storages._shown(address)
+    url, shown = storages.address(database), storages.shown(database)
     if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).is_file():  # opening it would make it
         raise StorageError(f"they are in {shown}, which is not here; make the report where train.py ran")
     try:

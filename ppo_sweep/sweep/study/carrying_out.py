@@ -159,7 +159,11 @@ class _Process:
         workers, slots = self._layout() if again else (self._options.worker_count, self._options.slot_count)
         kept: dict[str, Any] = {
             identity.KEY: dict(wanted),
-            AIM: {"n_trials": options.n_trials, "rungs": [rung.share for rung in request.rungs]},
+            AIM: {
+                "n_trials": request.most_trials,
+                "max_env_steps": options.max_env_steps,
+                "rungs": [rung.share for rung in request.rungs],
+            },
         }
         if again:
             kept[LAYOUT] = {"workers": workers, "slots": slots}
@@ -186,10 +190,9 @@ class _Process:
                 begins=self._begins,
                 note=self._note,
             )
-            size = f"{options.n_trials} trials of {options.seeds} seeds, {workers} worker{'s' * (workers != 1)} × {slots} slots"
-            a_trial = sum(config.iterations * config.steps_per_iteration for config in request.defaults.values()) * options.seeds
+            size = f"{request.most_trials} trials of {options.seeds} seeds, {workers} worker{'s' * (workers != 1)} × {slots} slots"
             title = f"{self._study}: {size}{'' if again else ', with other processes'}"
-            board = Board(title=title, total_steps=a_trial * options.n_trials, counts={})
+            board = Board(title=title, total_steps=request.most_steps, counts={})
             self._board = stack.enter_context(board)
             for line in (*opened.notes, *ledger.notes):
                 board.note(line)

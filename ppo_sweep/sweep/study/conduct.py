@@ -23,7 +23,7 @@ from ppo_sweep.runs.status import read_status
 from ppo_sweep.runs.trainer import RunResult
 from ppo_sweep.sweep.directories import wait_until_free
 from ppo_sweep.sweep.ledger import Ledger
-from ppo_sweep.sweep.study import asking, samplers, stored_trials
+from ppo_sweep.sweep.study import asking, stored_trials
 from ppo_sweep.sweep.study.comparing import Comparison
 from ppo_sweep.sweep.study.confirmation import COMPLETE, FAIL, PRUNED
 from ppo_sweep.sweep.study.pieces import NoWorth, Piece, TrialRuns
@@ -69,7 +69,6 @@ class Conductor:
         self._said = False
         self._timeline = Timeline(workers)
         self._objective = options.objectives[0]
-        self._most = samplers.most_trials(options.sampler, request.space)
         self._pieces: dict[int, Piece] = {}
         self.trials = Trials(request, study, record, note)
         self._comparison = Comparison(request, record, self.trials)
@@ -187,9 +186,8 @@ class Conductor:
         """Whether there may be one more trial beside so many."""
         options = self._request.options
         return (
-            already < options.n_trials
+            already < self._request.most_trials
             and not self._exhausted()
-            and (self._most is None or already < self._most)
             and (options.max_env_steps is None or self.trials.steps() < options.max_env_steps)
             and self._begins()
         )

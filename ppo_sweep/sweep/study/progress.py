@@ -105,7 +105,7 @@ def progress(study: Path, kept: Mapping[str, Any], runs: Sequence[Run]) -> Study
         running,
         _best(rows, identity),
         _stage(kept, runs),
-        _steps_left(n_trials, rows, trials),
+        _steps_left(n_trials, aim.get("max_env_steps"), rows, trials),
     )
 
 
@@ -175,10 +175,15 @@ def _seed(run: Run) -> int:
     return int(digits) if digits.isdigit() else 0
 
 
-def _steps_left(n_trials: int | None, rows: Sequence[Mapping[str, str]], running: Mapping[int, Sequence[Run]]) -> int | None:
+def _steps_left(
+    n_trials: int | None, max_env_steps: int | None, rows: Sequence[Mapping[str, str]], running: Mapping[int, Sequence[Run]]
+) -> int | None:
     """Trials that are to come cost what those that have ended did on average, pruned ones included."""
     if n_trials is None or not rows:
         return None
-    each = sum(int(row["env_steps"]) for row in rows) / len(rows)
+    spent = sum(int(row["env_steps"]) for row in rows)
+    whole = spent / len(rows) * max(n_trials, len(rows))
+    if max_env_steps is not None:
+        whole = min(whole, max_env_steps)
     begun = sum(run.env_steps for runs in running.values() for run in runs)
-    return max(0, round(each * max(0, n_trials - len(rows)) - begun))
+    return max(0, round(whole - spent - begun))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ class StudyRequest:
         fixed: full key → value of what the command line fixes, without operational keys; ``env`` in any case.
         groups: which keys, fixed or searched, are choices among files.
         notes: what to say before it begins.
+        most_trials: ``n_trials``, or after how many the sampler has nothing new to offer.
     """
 
     name: str
@@ -45,6 +47,15 @@ class StudyRequest:
     fixed: Mapping[str, Any]
     groups: tuple[str, ...]
     notes: tuple[str, ...]
+    most_trials: int
+
+    @property
+    def most_steps(self) -> int:
+        """Environment steps of the whole search if nothing is pruned and every trial is as long as the default configuration's."""
+        trial = self.options.seeds * sum(config.iterations * config.steps_per_iteration for config in self.defaults.values())
+        limit = self.options.max_env_steps
+        trials = self.most_trials if limit is None else min(self.most_trials, math.ceil(limit / trial))
+        return trials * trial
 
     def configuration(self, overrides: Mapping[str, Any]) -> tuple[str, ...]:
         """What tells the configurations of trials apart: their hashes, one per environment."""
@@ -108,7 +119,8 @@ def read(settings: Sequence[Setting], composer: Composer, inspect: Callable[[Env
     kept = {"env": composed.choices.get("env", "any"), **computing}
     groups = tuple(key for key in {**kept, **dict.fromkeys(searched.key for searched in space.searched)} if composer.is_group(key))
     kept.pop("seed", None)
-    return StudyRequest(name, options, space, seed, rungs, defaults, kept, groups, _notes(options, space, rungs))
+    most = _most_trials(options, space)
+    return StudyRequest(name, options, space, seed, rungs, defaults, kept, groups, _notes(options, space, rungs, most), most)
 
 
 def _try(make: Callable[[], Any], faults: list[Fault]) -> Any:
@@ -147,6 +159,13 @@ def _package_faults(options: StudyOptions) -> list[Fault]:
     return [fault] if fault is not None else []
 
 
+def _most_trials(options: StudyOptions, space: Space) -> int:
+    from ppo_sweep.sweep.study import samplers
+
+    most = samplers.most_trials(options.sampler, space)
+    return options.n_trials if most is None else min(options.n_trials, most)
+
+
 def _sampler_faults(options: StudyOptions, space: Space) -> list[Fault]:
     from ppo_sweep.sweep.study import samplers
 
@@ -164,9 +183,7 @@ def _scale_faults(options: StudyOptions, space: Space) -> list[Fault]:
     ]
 
 
-def _notes(options: StudyOptions, space: Space, rungs: Rungs) -> tuple[str, ...]:
-    from ppo_sweep.sweep.study import samplers
-
+def _notes(options: StudyOptions, space: Space, rungs: Rungs, most_trials: int) -> tuple[str, ...]:
     found = space.signatures()
     together = "all of its configurations can train side by side" if found.exact and found.count == 1 else "those of one train side by side"
     notes = [*space.notes, f"this space leads to {found}: {together}"]
@@ -176,9 +193,8 @@ def _notes(options: StudyOptions, space: Space, rungs: Rungs) -> tuple[str, ...]
         each = (options.confirm_top + 1) * options.confirm_seeds + 2 * options.report_seeds
         runs = each * max(1, len(options.env))
         notes.append(f"after the search {runs} runs at most confirm and report, as many as {each / options.seeds:.0f} trials have")
-    most = samplers.most_trials(options.sampler, space)
-    if most is not None and most < options.n_trials:
-        notes.append(f"the grid has {most} configurations, the default included: the study ends after as many trials")
+    if most_trials < options.n_trials:
+        notes.append(f"the grid has {most_trials} configurations, the default included: the study ends after as many trials")
     outside = space.default().outside
     if outside:
         notes.append(f"the default configuration lies outside the space in {', '.join(outside)}: the sampler does not learn from trial 0")

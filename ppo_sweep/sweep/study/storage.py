@@ -82,7 +82,7 @@ class OpenStudy:
 def url_fault(url: str) -> Fault | None:
     """What keeps ``sweep.storage`` from being a database that can be spoken to; makes nothing there."""
     try:
-        dialect = _database(url).get_dialect()
+        dialect = address(url).get_dialect()
         dialect.import_dbapi()
     except (ArgumentError, NoSuchModuleError, ValueError):
         return Fault("sweep.storage", f"{url!r} is not the URL of a database; for example postgresql://user:password@host/optuna")
@@ -91,9 +91,9 @@ def url_fault(url: str) -> Fault | None:
         install = "-e '.[postgres]'" if missing.startswith("psycopg") else {"MySQLdb": "mysqlclient"}.get(missing, missing)
         return Fault("sweep.storage", f"its driver is missing; install it with pip install {install}")
     try:
-        _reach(_database(url))
+        _reach(address(url))
     except (SQLAlchemyError, OSError, ValueError, TypeError) as error:
-        return Fault("sweep.storage", f"{_shown(url)} cannot be used: {_said(error)}")
+        return Fault("sweep.storage", f"{shown(url)} cannot be used: {_said(error)}")
     return None
 
 
@@ -153,11 +153,11 @@ def open_study(directory: Path, name: str, directions: Sequence[str], url: str |
         notes = [*_drop_lock(directory), *mend(path)]
         with storage_errors("write", path):
             backend = JournalFileBackend(str(path))
-        with _optuna_errors(path):
+        with optuna_errors(path):
             storage: BaseStorage = JournalStorage(backend)
             return OpenStudy(_study(storage, name, directions), tuple(notes))
-    with _optuna_errors(_shown(url)):
-        made = _database(url)
+    with optuna_errors(shown(url)):
+        made = address(url)
         database = RDBStorage(made.render_as_string(hide_password=False), engine_kwargs={"connect_args": _timeout(made)})
         return OpenStudy(_study(database, name, directions), (), database)
 
@@ -171,7 +171,7 @@ def in_use(url: str | None) -> Iterator[None]:
         if url is None:
             raise
         advice = "every run is on disk, and the same command continues once the cause is gone"
-        raise StorageError(f"the study's storage {_shown(url)} cannot be used: {_said(error)}; {advice}") from error
+        raise StorageError(f"the study's storage {shown(url)} cannot be used: {_said(error)}; {advice}") from error
 
 
 def read_journal(directory: Path) -> list[dict[str, Any]]:
@@ -220,7 +220,7 @@ def mend(path: Path) -> list[str]:
     return [f"{path}: its last line was torn by an interruption; {last} bytes were cut off, nothing else was lost"]
 
 
-class _Changes(BaseJournalBackend):
+class WholeLines(BaseJournalBackend):
     """The whole lines of a journal as they are now; nothing is locked or written."""
 
     def __init__(self, directory: Path) -> None:
@@ -240,8 +240,8 @@ def read_trials(directory: Path) -> list[FrozenTrial]:
         CorruptFile, StorageError: it is damaged, or cannot be read.
     """
     optuna.logging.set_verbosity(logging.ERROR)
-    with _optuna_errors(directory / JOURNAL):
-        storage = JournalStorage(_Changes(directory))
+    with optuna_errors(directory / JOURNAL):
+        storage = JournalStorage(WholeLines(directory))
         return [trial for study in storage.get_all_studies() for trial in storage.get_all_trials(study._study_id, deepcopy=False)]
 
 
@@ -294,7 +294,7 @@ def _study(storage: BaseStorage, name: str, directions: Sequence[str]) -> Study:
 
 
 @contextmanager
-def _optuna_errors(where: object) -> Iterator[None]:
+def optuna_errors(where: object) -> Iterator[None]:
     """Turn what a storage raises into a :class:`StorageError`."""
     try:
         with warnings.catch_warnings():
@@ -314,12 +314,15 @@ def _said(error: Exception) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def _database(url: str) -> URL:
-    """Of PostgreSQL, by the driver of the ``postgres`` extra unless another one is named (SQLAlchemy before 2.1 would take another)."""
+def address(url: str) -> URL:
+    """A database's URL for SQLAlchemy.
+
+    PostgreSQL's driver is that of the ``postgres`` extra unless the URL names one; SQLAlchemy before 2.1 would take another.
+    """
     made = make_url(url)
     return made.set(drivername="postgresql+psycopg") if made.drivername == "postgresql" else made
 
 
-def _shown(url: str) -> str:
-    """Without its password."""
+def shown(url: str) -> str:
+    """A database's URL without its password."""
     return make_url(url).render_as_string(hide_password=True)

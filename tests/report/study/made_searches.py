@@ -58,14 +58,24 @@ def params(number: int) -> dict[str, Any]:
 
 
 def write_search(
-    directory: Path, trials: Sequence[Made], *, confirmed: Mapping[str, Any] | None = None, url: str | None = None, **options: Any
+    directory: Path,
+    trials: Sequence[Made],
+    *,
+    confirmed: Mapping[str, Any] | None = None,
+    url: str | None = None,
+    rungs: Sequence[float] = (),
+    **options: Any,
 ) -> Path:
     """Write a study's files; its runs are not among them."""
     directory.mkdir(parents=True, exist_ok=True)
     chosen = {**OPTIONS, **options}
     identity = {"space": {key: domain.describe() for key, domain in SPACE.items()}, "options": chosen, "seed": 0, "default": [{}]}
     command = ["-m", "sweep=tpe", "env=pendulum", *([f"sweep.storage='{url}'"] if url else [])]
-    other = {"optuna": identity, **({"confirmed": dict(confirmed)} if confirmed is not None else {})}
+    other = {
+        "optuna": identity,
+        "aim": {"n_trials": len(trials), "max_env_steps": None, "rungs": list(rungs)},
+        **({"confirmed": dict(confirmed)} if confirmed is not None else {}),
+    }
     StudyFile.open(directory, command=command, members=[], other=other)
     storage: BaseStorage
     if url is None:

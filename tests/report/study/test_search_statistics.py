@@ -79,6 +79,15 @@ def test_a_rung_before_is_not_judged_by_what_came_after_it(tmp_path: Path) -> No
     assert audit(made_search(tmp_path / "s", trials))[0].killed == 0
 
 
+def test_brackets_are_those_of_the_study_s_rungs_before_a_trial_has_come_to_all_of_them(tmp_path: Path) -> None:
+    trials = [Made((float(value),), at={100: float(-value)}) for value in range(50)]
+    one, four = (
+        audit(made_search(tmp_path / f"{len(rungs)}", trials, rungs=rungs, pruner="hyperband")) for rungs in ([0.5], [0.1, 0.2, 0.4, 0.8])
+    )
+    # With one rung a trial has two brackets, with four five: other trials are judged at the first rung.
+    assert [(found.top, found.killed) for found in (*one, *four)] == [(5, 4), (5, 2)]
+
+
 def test_pruned_trials_are_counted_at_their_last_rung(tmp_path: Path) -> None:
     trials = [Made((1.0,), at={100: 1.0, 200: 1.0}), Made((0.0,), "PRUNED", at={100: 0.0}), Made((0.5,), "PRUNED", at={100: 1.0, 200: 0.5})]
     assert [(one.reached, one.pruned) for one in audit(made_search(tmp_path / "s", trials))] == [(3, 1), (2, 1)]

@@ -69,9 +69,18 @@ def test_faults_of_options_space_and_seed_are_named_together() -> None:
     assert {fault.key for fault in raised.value.faults} == {"sweep.n_trial", "seed", "algo.lrr", "env"}
 
 
+def test_a_limit_of_steps_limits_the_search() -> None:
+    words = ("sweep=tpe", "env=pendulum", "total_steps=60000", "sweep.seeds=3", "sweep.n_trials=40")
+    [config] = read(*words).defaults.values()
+    trial = 3 * config.iterations * config.steps_per_iteration
+    assert read(*words).most_steps == 40 * trial
+    assert read(*words, f"sweep.max_env_steps={2 * trial + 1}").most_steps == 3 * trial, "a trial that has begun is finished"
+
+
 def test_a_grid_study_says_how_many_trials_it_has() -> None:
     made = read("sweep=grid_study", "algo.epochs=5,10", "algo.max_kl=null,0.02")
     assert "the grid has 4 configurations, the default included: the study ends after as many trials" in made.notes
+    assert made.most_trials == 4 and made.most_steps == 4 * 3 * made.defaults[None].iterations * made.defaults[None].steps_per_iteration
     with pytest.raises(ConfigError, match="has no end of values for a grid"):
         read("sweep=grid_study", "algo.lr=interval(1e-5,1e-4)")
 

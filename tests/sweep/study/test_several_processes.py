@@ -162,7 +162,7 @@ def test_a_process_that_leaves_the_confirmation_to_another_one_does_not_say_that
 def test_a_trial_that_was_reported_and_not_judged_is_judged_by_whoever_takes_it_up(tmp_path: Path) -> None:
     made = space({"algo.lr": {"low": 1e-5, "high": 1e-2, "log": True}})
     options = StudyOptions(pruner="asha", prune_audit=0.0, seeds=1)
-    request = StudyRequest("study", options, made, 0, Rungs((Rung(0.5, 100),)), {None: made.config({})}, {}, (), ())
+    request = StudyRequest("study", options, made, 0, Rungs((Rung(0.5, 100),)), {None: made.config({})}, {}, (), (), 9)
     with closing(open_study(tmp_path, "study", ["maximize"], f"sqlite:///{tmp_path}/study.db")) as opened:
         killed = Record(opened.study, made, "random", 0, Claims(tmp_path), again=False)
         for value in (3.0, 2.0, 1.0):

@@ -74,6 +74,12 @@ def test_the_search_takes_as_long_as_its_trials_did_so_far(directory: Path) -> N
     assert found is not None and found.steps_left == 600 * 6 - 300, "2,400 steps in four trials, six are to come"
 
 
+def test_a_search_with_a_limit_of_steps_ends_there(directory: Path) -> None:
+    limited = {**kept(), "aim": {"n_trials": 10, "max_env_steps": 5000, "rungs": [0.25]}}
+    found = progress(directory, limited, [run("trial=0004/seed=0", "running", 300)])
+    assert found is not None and found.steps_left == 5000 - 2400 - 300
+
+
 def test_what_follows_the_search_is_told(directory: Path) -> None:
     def stage(*runs: RunOverview, **more: object) -> str:
         found = progress(directory, kept(**more), runs)
