@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ppo_sweep.report.numbers import number
-from ppo_sweep.report.scores import BETTER, OPEN, TOO_FEW, WORSE
 from ppo_sweep.report.study.searched import Search, Trial
 from ppo_sweep.sweep.study import confirmation
-from ppo_sweep.sweep.study.confirmation import DEFAULT, Report
+from ppo_sweep.sweep.study.confirmation import BETTER, DEFAULT, OPEN, WORSE, Report
 
 Scores = Mapping[int, float]
 
@@ -54,14 +53,8 @@ class Verdict:
 
     @property
     def word(self) -> str:
-        """Of the winner against the default: better, worse, not separated, too few seeds; empty where the default won."""
-        if self.report is None or self.report.winner == 0:
-            return ""
-        if self.report.difference.low is None:
-            return TOO_FEW
-        if not self.report.difference.excludes_zero:
-            return OPEN
-        return BETTER if self.report.beaten else WORSE
+        """Of the winner against the default (see :attr:`Report.word`); empty without report seeds."""
+        return "" if self.report is None else self.report.word
 
 
 def verdict(search: Search) -> Verdict | None:
