@@ -8,12 +8,10 @@ A study with nothing wrong is only read.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from ppo_sweep.runs import lock, study_file
 from ppo_sweep.runs.errors import CorruptFile, DirectoryBusy, StorageError
@@ -92,15 +90,15 @@ class _Check:
         self.report = Report(study)
         self.sweeping = is_locked(study)
         self.members: dict[str, StudyMember] = {}
-        self.kept: Mapping[str, Any] = {}
+        self.listed: study_file.Study | None = None
         self.study_fault: CorruptFile | None = None
         self._holding = False
 
     def run(self) -> Report:
         try:
-            listed = read_study(self.study)
-            if listed is not None:
-                self.members, self.kept = {member.path: member for member in listed.members}, listed.other
+            self.listed = read_study(self.study)
+            if self.listed is not None:
+                self.members = {member.path: member for member in self.listed.members}
         except CorruptFile as error:
             self.study_fault = error
         except StorageError as error:
@@ -122,7 +120,7 @@ class _Check:
         temporary = self.study / f".{study_file.NAME}.tmp"
         if os.path.lexists(temporary) and not self.sweeping:
             faults.append(RunFault(temporary.name, "left behind by a sweep that was killed", "removed", partial(remove, temporary)))
-        faults += check_study(self.study, self.kept, in_use=self.sweeping)
+        faults += check_study(self.study, self.listed, in_use=self.sweeping)
         if any(fault.repair for fault in faults) and self._may_repair():
             for fault in faults:
                 if fault.repair is not None:

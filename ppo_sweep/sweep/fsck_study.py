@@ -1,13 +1,14 @@
 """An Optuna study under ``fsck``: is its journal whole, and do trials, their runs, ``trials.csv`` and ``best.yaml`` agree.
 
-A torn last line of the journal is cut off, as the next command would do. What a trial is worth stands in the journal and follows from its
-runs; where the two disagree, neither is changed. Trials in a database are not looked at.
+A torn last line of the journal is cut off, as the next command would do. What a trial is worth stands in the journal (or the database) and
+follows from its runs; where the two disagree, neither is changed.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import yaml
 from ppo_sweep.runs import durable
 from ppo_sweep.runs.errors import CorruptFile, StorageError
 from ppo_sweep.runs.status import read_status
+from ppo_sweep.runs.study_file import Study as StudyFile
 from ppo_sweep.sweep.fsck_repairs import remove
 from ppo_sweep.sweep.fsck_run import RunFault
 from ppo_sweep.sweep.study.kept import BEST, IDENTITY, JOURNAL, OWNER, TABLE
@@ -26,22 +28,26 @@ _LIMIT = 2**24
 
 _COPY = "restore it from a copy; without it the trials are lost, and their runs can only be read one by one"
 _ANEW = "the same command writes it anew"
-_RUN = "restore the run from a copy; what the journal says of the trial stays as it is"
+_RUN = "restore the run from a copy; what is kept of the trial stays as it is"
 _STRANGER = "give it its name back, or move it out of the study"
 
 
-def check_study(study: Path, kept: Mapping[str, Any], *, in_use: bool) -> list[RunFault]:
+def check_study(study: Path, listed: StudyFile | None, *, in_use: bool) -> list[RunFault]:
     """What is wrong with a study's own files, in the order in which it is to be repaired; only reads.
 
     Args:
         study: its directory.
-        kept: what ``study.json`` holds beside the runs.
+        listed: its ``study.json``; None if there is none that can be read.
         in_use: a sweep is at work on it, so that what is being written is no damage.
     """
     faults = [] if in_use else list(_left_behind(study))
+    kept = listed.other if listed is not None else {}
     if (study / JOURNAL).exists():
-        faults += _journal(study, kept, in_use=in_use)
-    elif IDENTITY in kept and OWNER not in kept and not in_use:
+        mended = _mended(study, in_use=in_use)
+        faults += [*mended, *_trials(study, listed, "journal", in_use=in_use)]
+    elif OWNER in kept:
+        faults += _trials(study, listed, "database", in_use=in_use)
+    elif IDENTITY in kept and not in_use:
         faults.append(RunFault(JOURNAL, "is gone", _COPY))
     return [*faults, *_best(study)]
 
@@ -56,28 +62,41 @@ def _left_behind(study: Path) -> Iterator[RunFault]:
         yield RunFault(lock.name, "left by a process that was killed while it wrote the journal", "removed", partial(remove, lock))
 
 
-def _journal(study: Path, kept: Mapping[str, Any], *, in_use: bool) -> Iterator[RunFault]:
-    from ppo_sweep.sweep.study import storage, stored_trials  # loads Optuna, which a grid need not wait for
+def _mended(study: Path, *, in_use: bool) -> Iterator[RunFault]:
+    """The journal's last line."""
+    from ppo_sweep.sweep.study import storage  # loads Optuna, which a grid need not wait for
 
     path = study / JOURNAL
-    try:
+    with suppress(StorageError):  # which reading it says
         torn = storage.torn(path)
         if torn and not in_use:
             what = f"its last line is torn: {torn} bytes that an interrupted write left"
             yield RunFault(JOURNAL, what, "cut off; nothing else was lost", partial(storage.mend, path))
-        trials = storage.read_trials(study)
+
+
+def _trials(study: Path, listed: StudyFile | None, where: str, *, in_use: bool) -> Iterator[RunFault]:
+    """Complete trials and the table of all.
+
+    Args:
+        where: ``journal`` or ``database``, which holds them.
+    """
+    from ppo_sweep.sweep.study import reading, stored_trials
+
+    place = JOURNAL if where == "journal" else where
+    try:
+        trials = reading.read(study, listed or StudyFile((), ())).trials
     except CorruptFile as error:
-        yield RunFault(JOURNAL, f"{error.field}: expected {error.expected}, found {error.found}", _COPY)
+        yield RunFault(place, f"{error.field}: expected {error.expected}, found {error.found}", _COPY)
         return
     except StorageError as error:
-        yield RunFault(JOURNAL, str(error), "once the cause is gone, run fsck again")
+        yield RunFault(place, f"the trials cannot be read: {error}", "once the cause is gone, run fsck again")
         return
-    options = _options(kept)
+    options = _options({} if listed is None else listed.other)
     for trial in trials:
         if trial.state.name == "COMPLETE" and stored_trials.SAME_AS not in trial.user_attrs:  # else it has no runs
-            yield from _trial(study, trial.number, list(trial.user_attrs.get("scores", [])), options)
-    if not in_use:  # a row may be newer than what was read of the journal
-        yield from _table(study, {trial.number: (trial.state.name, trial.values) for trial in trials if trial.state.is_finished()})
+            yield from _trial(study, trial.number, list(trial.user_attrs.get("scores", [])), options, where)
+    if not in_use:  # a row may be newer than what was read of the trials
+        yield from _table(study, {trial.number: (trial.state.name, trial.values) for trial in trials if trial.state.is_finished()}, where)
 
 
 def _options(kept: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -92,7 +111,7 @@ def _single(options: Mapping[str, Any]) -> bool:
     return not options.get("env") and all("." not in str(metric) for metric in options.get("metric", ["."]))
 
 
-def _trial(study: Path, number: int, scores: list[float], options: Mapping[str, Any]) -> Iterator[RunFault]:
+def _trial(study: Path, number: int, scores: list[float], options: Mapping[str, Any], where: str) -> Iterator[RunFault]:
     """The runs of a complete trial are those of its seeds and environments, have ended, and have the scores that it has."""
     name = f"trial={number:04d}"
     runs = sorted(path.parent.relative_to(study / name) for path in (study / name).rglob("status.json"))
@@ -103,20 +122,20 @@ def _trial(study: Path, number: int, scores: list[float], options: Mapping[str, 
             yield RunFault(f"{name}/{run.as_posix()}", "is no run of its trial", _STRANGER)
     gone = len(seeds.keys() - set(runs))
     if gone:
-        yield RunFault(name, f"is COMPLETE in the journal, and {gone} of its runs are gone", _RUN)
+        yield RunFault(name, f"is COMPLETE in the {where}, and {gone} of its runs are gone", _RUN)
     for run, seed in seeds.items():
         if run not in runs:
             continue
         place = f"{name}/{run.as_posix()}"
         found = read_status(study / place)
         if found.state not in ("done", "diverged"):
-            yield RunFault(place, f"its trial is COMPLETE in the journal, and the run is {found.state}", _RUN)
+            yield RunFault(place, f"its trial is COMPLETE in the {where}, and the run is {found.state}", _RUN)
         elif _single(options) and found.state == "done" and found.score != scores[seed]:
-            yield RunFault(place, f"its score is {found.score}, and its trial has {scores[seed]} in the journal", _RUN)
+            yield RunFault(place, f"its score is {found.score}, and its trial has {scores[seed]} in the {where}", _RUN)
 
 
-def _table(study: Path, ended: Mapping[int, tuple[str, Any]]) -> Iterator[RunFault]:
-    """Rows that the journal contradicts; missing ones are only late."""
+def _table(study: Path, ended: Mapping[int, tuple[str, Any]], where: str) -> Iterator[RunFault]:
+    """Rows that the trials contradict; missing ones are only late."""
     try:
         rows = read_table(study)
     except CorruptFile as error:
@@ -129,7 +148,7 @@ def _table(study: Path, ended: Mapping[int, tuple[str, Any]]) -> Iterator[RunFau
         state, values = ended.get(int(row["number"]), ("none", None))
         value = repr(float(values[0])) if values else ""
         if (row["state"], row["value"]) != (state, value):
-            what = f"trial {row['number']} is {row['state']} {row['value']}, and in the journal {state} {value}".rstrip()
+            what = f"trial {row['number']} is {row['state']} {row['value']}, and in the {where} {state} {value}".rstrip()
             yield RunFault(TABLE, what, _ANEW)
 
 

@@ -132,3 +132,23 @@ def test_a_trial_has_a_run_per_seed_and_environment(walk: Path) -> None:
     assert not [path for path, (_, what) in found(fsck(walk, dry_run=True)).items() if "of its runs" in what or "no run" in what]
     shutil.rmtree(walk / "trial=0001/env=b/seed=1")
     assert found(fsck(walk, dry_run=True))["trial=0001"] == ("left", "is COMPLETE in the journal, and 1 of its runs are gone")
+
+
+@pytest.mark.slow
+def test_trials_in_a_database_are_compared_with_their_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with train_in(tmp_path) as train:
+        assert train(f"{LINE} sweep.storage='sqlite:///study.db'") == 0
+    walk, database = Path("results/walk"), Path("study.db")
+    before = database.read_bytes()
+    assert found(fsck(walk)) == {}
+    table = (walk / "trials.csv").read_text()
+    (walk / "trials.csv").write_text(table.replace("1,COMPLETE,", "1,PRUNED,"))
+    shutil.rmtree(walk / "trial=0000/seed=0")
+    report = found(fsck(walk))
+    assert report["trial=0000"] == ("left", "is COMPLETE in the database, and 1 of its runs are gone")
+    assert "and in the database COMPLETE" in report["trials.csv"][1]
+    assert database.read_bytes() == before
+    database.rename("elsewhere.db")
+    assert "study.db, which is not here" in found(fsck(walk))["database"][1]
+    assert not database.exists()

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import optuna
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.trial import FrozenTrial
-from sqlalchemy.exc import SQLAlchemyError
 
 from ppo_sweep.runs.errors import StorageError
 from ppo_sweep.runs.study_file import Study as StudyFile
 from ppo_sweep.runs.study_file import read_study
-from ppo_sweep.sweep import overrides
-from ppo_sweep.sweep.study import storage as storages
-from ppo_sweep.sweep.study import stored_trials
+from ppo_sweep.sweep.study import reading, stored_trials
 from ppo_sweep.sweep.study.asking import OUTSIDE, OVERRIDES
 from ppo_sweep.sweep.study.confirmation import COMPLETE, FAIL, PRUNED, TrialResult
 from ppo_sweep.sweep.study.domains import Choices, Domain, Interval
-from ppo_sweep.sweep.study.kept import AIM, CONFIRMED, IDENTITY, IDLE, JOURNAL
+from ppo_sweep.sweep.study.kept import AIM, CONFIRMED, IDENTITY, IDLE
 from ppo_sweep.sweep.study.objective import Objective
 from ppo_sweep.sweep.study.rungs import audited
 
@@ -193,64 +186,17 @@ def _knob(key: str, entry: Mapping[str, Any]) -> SearchedKnob:
     return SearchedKnob(str(key), domain, dict(entry.get("when", {})))
 
 
-# ---------------------------------------------------------------------- storages
-
-
 def _trials(search: Search, study: StudyFile) -> tuple[tuple[Trial, ...], tuple[float, float]]:
     """Trials, and how long workers waited.
 
     Raises:
         StorageError: with what keeps them from being read.
     """
-    with storages.optuna_errors(search.directory), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        level = optuna.logging.get_verbosity()
-        optuna.logging.set_verbosity(logging.ERROR)
-        try:
-            storage = _storage(search.directory, study)
-            names = [kept.study_name for kept in storage.get_all_studies()]
-            if not names:
-                return (), (0.0, 0.0)
-            name = search.directory.name if search.directory.name in names else names[0] if len(names) == 1 else None
-            if name is None:
-                raise StorageError(f"the storage holds no study {search.directory.name!r}")
-            study_id = storage.get_study_id_from_name(name)
-            attrs = storage.get_study_user_attrs(study_id)
-            frozen = storage.get_all_trials(study_id, deepcopy=False)
-        finally:
-            optuna.logging.set_verbosity(level)
+    held = reading.read(search.directory, study)
     share = float(search.options.get("prune_audit") or 0)
-    trials = tuple(_trial(trial, search.seed, share) for trial in frozen)
-    pairs = attrs.get(IDLE, [])
+    pairs = held.attributes.get(IDLE, [])
+    trials = tuple(_trial(trial, search.seed, share) for trial in held.trials)
     return trials, (sum(float(pair[0]) for pair in pairs), sum(float(pair[1]) for pair in pairs))
-
-
-def _storage(directory: Path, study: StudyFile) -> BaseStorage:
-    if (directory / JOURNAL).exists():
-        return JournalStorage(storages.WholeLines(directory))
-    database = _database(study)
-    if database is None:
-        raise StorageError(f"there is no {JOURNAL} beside study.json, and its command names no sweep.storage")
-    url, shown = storages.address(database), storages.shown(database)
-    if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).is_file():  # opening it would make it
-        raise StorageError(f"they are in {shown}, which is not here; make the report where train.py ran")
-    try:
-        return RDBStorage(url.render_as_string(hide_password=False), skip_table_creation=True)
-    except (SQLAlchemyError, ImportError) as error:
-        raise StorageError(f"they are in {shown}, which cannot be reached ({type(error).__name__})") from error
-
-
-def _database(study: StudyFile) -> str | None:
-    """``sweep.storage`` of the newest command that has one."""
-    for words in (study.command, *reversed(study.commands)):
-        for word in words:
-            if word.lstrip("+").startswith("sweep.storage="):
-                value = overrides.parser().parse_override(word).value()
-                return None if value is None else str(value)
-    return None
-
-
-# ---------------------------------------------------------------------- trials
 
 
 def _trial(frozen: FrozenTrial, seed: int, share: float) -> Trial:

@@ -15,7 +15,7 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +24,8 @@ from typing import Any
 import optuna
 from optuna import Study
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
+from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
@@ -50,7 +49,7 @@ _CONNECT_SECONDS = 10
 _CONNECT_TIMEOUT = ("psycopg", "psycopg2", "pymysql", "mysqldb")
 
 #: Past this a journal is no journal of ours: a study of 10 000 trials comes to about 40 MB.
-_SIZE_LIMIT = 2**31
+SIZE_LIMIT = 2**31
 
 
 @dataclass(frozen=True)
@@ -174,19 +173,6 @@ def in_use(url: str | None) -> Iterator[None]:
         raise StorageError(f"the study's storage {shown(url)} cannot be used: {_said(error)}; {advice}") from error
 
 
-def read_journal(directory: Path) -> list[dict[str, Any]]:
-    """The changes in the journal, as Optuna wrote them; a torn last line is left out.
-
-    Raises:
-        CorruptFile: a line is no JSON.
-        StorageError: it cannot be read.
-    """
-    path = directory / JOURNAL
-    content = durable.read(path, limit=_SIZE_LIMIT) or b""
-    end = content.rfind(b"\n") + 1
-    return [_change(line, path, number) for number, line in enumerate(content[:end].splitlines(), start=1)]
-
-
 def torn(path: Path) -> int:
     """Bytes of a torn last line of a journal; 0 if it is whole.
 
@@ -194,13 +180,13 @@ def torn(path: Path) -> int:
         CorruptFile: it is damaged elsewhere, which no interrupted write explains.
         StorageError: it cannot be read.
     """
-    content = durable.read(path, limit=_SIZE_LIMIT)
+    content = durable.read(path, limit=SIZE_LIMIT)
     if not content:
         return 0
     lines = content.splitlines(keepends=True)
     last = b"" if _whole(lines[-1]) else lines.pop()
     for number, line in enumerate(lines, start=1):
-        _change(line, path, number)
+        change(line, path, number)
     return len(last)
 
 
@@ -220,31 +206,6 @@ def mend(path: Path) -> list[str]:
     return [f"{path}: its last line was torn by an interruption; {last} bytes were cut off, nothing else was lost"]
 
 
-class WholeLines(BaseJournalBackend):
-    """The whole lines of a journal as they are now; nothing is locked or written."""
-
-    def __init__(self, directory: Path) -> None:
-        self._changes = read_journal(directory)
-
-    def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
-        return self._changes[log_number_from:]
-
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        raise AssertionError("nothing is written to what is only read")
-
-
-def read_trials(directory: Path) -> list[FrozenTrial]:
-    """The trials of the journal in a directory, without a lock; a torn last line is left out.
-
-    Raises:
-        CorruptFile, StorageError: it is damaged, or cannot be read.
-    """
-    optuna.logging.set_verbosity(logging.ERROR)
-    with optuna_errors(directory / JOURNAL):
-        storage = JournalStorage(WholeLines(directory))
-        return [trial for study in storage.get_all_studies() for trial in storage.get_all_trials(study._study_id, deepcopy=False)]
-
-
 def _whole(line: bytes) -> bool:
     if not line.endswith(b"\n"):
         return False
@@ -254,7 +215,12 @@ def _whole(line: bytes) -> bool:
         return False  # blocks of zeros, after a power cut
 
 
-def _change(line: bytes, path: Path, number: int) -> dict[str, Any]:
+def change(line: bytes, path: Path, number: int) -> dict[str, Any]:
+    """A line of a journal.
+
+    Raises:
+        CorruptFile: it is none.
+    """
     try:
         value = json.loads(line)
     except ValueError:

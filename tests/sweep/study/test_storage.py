@@ -14,7 +14,8 @@ from optuna.trial import TrialState, create_trial
 from ppo_sweep.runs.errors import CorruptFile, StorageError
 from ppo_sweep.sweep.study import storage
 from ppo_sweep.sweep.study.kept import JOURNAL
-from ppo_sweep.sweep.study.storage import in_use, mend, open_study, read_journal, url_fault
+from ppo_sweep.sweep.study.reading import read_journal
+from ppo_sweep.sweep.study.storage import in_use, mend, open_study, url_fault
 
 
 @pytest.fixture
