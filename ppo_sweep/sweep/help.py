@@ -27,7 +27,7 @@ Results are kept in results/STUDY/RUN/seed=N; the same command continues what wa
 """
 
 _DEFAULTS = (
-    "Knobs (KEY=VALUE). The values below are the typed defaults; env, recipe and tuned choose over many of them.",
+    "Knobs (KEY=VALUE). The values below are the typed defaults, recipe standard's; env, recipe and tuned choose over many of them.",
     "What a command will run with, nothing trained: python train.py --cfg job env=hopper",
 )
 
@@ -105,10 +105,30 @@ def knob_tables() -> str:
                 knob.source,
             )
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    lines += ["", *_recipe_table()]
     for prefix, title, options in _OPTION_SECTIONS:
         lines += ["", f"## {title}", "", "| option | default | meaning |", "|---|---|---|"]
         lines += [f"| `{prefix}{name}` | `{shortest(default)}` | {meaning} |" for name, default, meaning in meanings(options)]
     return "\n".join([*lines, ""])
+
+
+def _recipe_table(conf: Path = CONF) -> Iterator[str]:
+    """What the recipes make of the knobs that are not the same under all of them."""
+    with Composer(conf) as composer:
+        default = composer.compose({}).choices["recipe"]
+        recipes = sorted(composer.options("recipe"), key=lambda recipe: (recipe != default, recipe))
+        made = {recipe: composer.compose({"env": "hopper", "recipe": recipe, "tuned": "none"}).values for recipe in recipes}
+    yield "## Recipes"
+    yield ""
+    yield f"`recipe=` sets these together; `{default}` unless one is chosen. `conf/tuned/` has what a task needs beyond its recipe."
+    yield ""
+    yield f"| knob | {' | '.join(f'`{recipe}`' for recipe in recipes)} |"
+    yield "|" + "---|" * (1 + len(recipes))
+    for key, _, _ in knobs():
+        section, _, name = key.rpartition(".")
+        values = [shortest((made[recipe][section] if section else made[recipe]).get(name)) for recipe in recipes]
+        if section and len(set(values)) > 1:
+            yield f"| `{key}` | {' | '.join(f'`{value}`' for value in values)} |"
 
 
 def default_of(spec: dataclasses.Field[Any]) -> Any:

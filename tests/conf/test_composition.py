@@ -90,8 +90,8 @@ def test_surrogate_states_nothing_but_its_own_knobs(algo: str) -> None:
 
 
 def test_standard_recipe_is_the_typed_default() -> None:
-    """Both are the 37 details, so that ``ppo_sweep.train({})`` and ``python train.py`` agree but for the tuned task."""
-    made = composed("tuned=none").replace(**{"env.score_random": None, "env.score_reference": None})
+    """Both are the 37 details: ``ppo_sweep.train({})`` is ``recipe=standard``."""
+    made = composed("recipe=standard", "tuned=none").replace(**{"env.score_random": None, "env.score_reference": None})
     assert made.to_dict(operational=False) == Config().to_dict(operational=False)
 
 

@@ -107,7 +107,7 @@ def test_keyword_arguments_of_an_environment_need_no_plus() -> None:
 
 
 def test_values_may_refer_to_other_values() -> None:
-    [job] = check(["algo.minibatch_size=${algo.n_steps}", "env=hopper"]).jobs
+    [job] = check(["algo.minibatch_size=${algo.n_steps}", "env=hopper", "recipe=standard"]).jobs
     assert job.config.algo.minibatch_size == 2048
 
 
@@ -166,7 +166,7 @@ def test_experiment_without_m_is_a_single_run(with_experiment: Path) -> None:
 def test_wrong_value_in_a_file_says_which_choices_brought_it(with_experiment: Path) -> None:
     (with_experiment / "experiment" / "bad.yaml").write_text("# @package _global_\nalgo: {lr: -1, lrr: 2}\n")
     with pytest.raises(ConfigError) as caught:
-        check(["experiment=bad"], with_experiment)
+        check(["experiment=bad", "recipe=standard"], with_experiment)
     assert "algo.lr: -1 is not > 0 (not typed; it comes from conf/ with env=pendulum recipe=standard" in str(caught.value)
     assert "algo.lrr: no such knob" in str(caught.value)
 
