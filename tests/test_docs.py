@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from ppo_sweep.config import knobs
+from ppo_sweep.runs.naming import shortest
 from ppo_sweep.runs.tables import EPISODE_COLUMNS, EVAL_COLUMNS, METRIC_COLUMNS, TIMING_COLUMNS
 from ppo_sweep.sweep.help import help_text, knob_tables
 from ppo_sweep.sweep.options import LauncherOptions, meanings
@@ -25,11 +27,26 @@ def test_generated_pages_are_current(script: str) -> None:
 
 
 def test_knob_page_has_a_row_for_every_knob() -> None:
-    page = knob_tables()
+    page, _, _ = knob_tables().partition("## Recipes")
     for key, knob, _ in knobs():
         [row] = [line for line in page.splitlines() if line.startswith(f"| `{key}` |")]
         assert knob.doc in row
         assert row.replace("\\|", "").count("|") == 9
+
+
+def test_knob_page_says_what_every_recipe_sets() -> None:
+    lines = knob_tables().partition("## Recipes")[2].partition("\n## ")[0].splitlines()
+    cells = {
+        row[1].strip(" `"): [cell.strip(" `") for cell in row[2:-1]]
+        for row in (line.split("|") for line in lines if "`" in line)
+        if len(row) > 3
+    }
+    recipes = cells.pop("knob")
+    assert set(recipes) == {path.stem for path in (ROOT / "conf" / "recipe").glob("*.yaml")}
+    for place, recipe in enumerate(recipes):
+        stated = OmegaConf.load(ROOT / "conf" / "recipe" / f"{recipe}.yaml")
+        for key, row in cells.items():
+            assert row[place] == shortest(OmegaConf.select(stated, key)), f"{key} under {recipe}"
 
 
 def test_help_lists_every_group_choice_and_knob() -> None:
