@@ -5,9 +5,9 @@ python scripts/bench_study.py search      TPE with pruning against random search
 python scripts/bench_study.py packing     Hopper, 60 trials × 3 seeds, against one process per job (ours; with the extra bench also
                                           Stable-Baselines3's, with its defaults)
 
-What follows the case is given to every study, for example recipe=standard. Studies lie in results/bench_study/ (--out) and are
-continued if they were interrupted; what has a line in search.csv there is not run again. Figures of time are only worth
-something from a quiet machine.
+What follows the case is given to every study, for example recipe=standard. Studies lie in results/bench_study/ (--out). An
+interrupted search is continued, without a figure of its time; what has a line in search.csv is not run again. Packing
+begins anew. Figures of time are only worth something from a quiet machine.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -35,7 +36,7 @@ TRAIN = [sys.executable, str(Path(__file__).resolve().parents[1] / "train.py")]
 PENDULUM = ["env=pendulum", "total_steps=60000", "sweep.seeds=3"]
 SEEDS, TOTAL_STEPS = 3, 300_000
 HOPPER = ["sweep=tpe", "env=hopper", f"total_steps={TOTAL_STEPS}", "sweep.n_trials=60", f"sweep.seeds={SEEDS}"]
-COLUMNS = ["search", "repeat", "trials", "env_steps", "seconds", "tuning", "winner", "default"]
+COLUMNS = ["search", "repeat", "overrides", "trials", "env_steps", "seconds", "tuning", "winner", "default"]
 
 #: Of the packing case: runs that are trained again one process per job, whole ones, ours and the peer's.
 SAMPLE, SAMPLE_OF_PEER = 6, 2
@@ -46,8 +47,8 @@ def run(words: Sequence[str], out: Path, study: str) -> float:
     """Run one study to its end; wall seconds of the command."""
     started = perf_counter()
     code = subprocess.call([*TRAIN, "-m", *words, f"results={out}", f"study={study}", f"hydra.launcher.workers={WORKERS}"])
-    if code not in (0, 3):  # 3: some seed diverged, which is a result
-        raise SystemExit(code)
+    if code not in (0, 3) or not any(row["state"] == "COMPLETE" for row in trials(out / study)):  # 3: some trial failed
+        raise SystemExit(code or 3)
     return perf_counter() - started
 
 
@@ -62,18 +63,20 @@ def confirmed(study: Path) -> dict[str, Any]:
     return dict(json.loads((study / "study.json").read_text())["confirmed"])
 
 
-def row(out: Path, search: str, repeat: int, words: Sequence[str]) -> dict[str, str]:
+def row(out: Path, search: str, repeat: int, words: Sequence[str], more: Sequence[str]) -> dict[str, str]:
     """Run the study of one search and repeat; its line of ``search.csv``."""
     study = f"{search}-{repeat}"
-    seconds = run([*PENDULUM, *words, f"seed={repeat}"], out, study)
+    interrupted = (out / study).exists()
+    seconds = run([*PENDULUM, *words, *more, f"seed={repeat}"], out, study)
     rows, result = trials(out / study), confirmed(out / study)
     report = {name: statistics.fmean(scores.values()) for name, scores in result["report"].items()}
     return {
         "search": search,
         "repeat": str(repeat),
+        "overrides": " ".join(more),
         "trials": str(len(rows)),
         "env_steps": str(sum(int(row["env_steps"]) for row in rows)),
-        "seconds": f"{seconds:.1f}",
+        "seconds": "nan" if interrupted else f"{seconds:.1f}",  # the rest of a study is not its whole
         "tuning": str(max(float(row["value"]) for row in rows if row["state"] == "COMPLETE")),
         "winner": str(report[result["winner"]]),
         "default": str(report["default"]),
@@ -87,6 +90,8 @@ def search(out: Path, repeats: int, more: Sequence[str]) -> None:
     if table.exists():
         with table.open(newline="") as file:
             known = list(csv.DictReader(file))
+    if any(line["overrides"] != " ".join(more) for line in known):
+        raise SystemExit(f"{table} holds studies with other overrides: give another --out")
     for repeat in range(repeats):
         for name in ("tpe", "random"):
             if any(line["search"] == name and line["repeat"] == str(repeat) for line in known):
@@ -96,7 +101,7 @@ def search(out: Path, repeats: int, more: Sequence[str]) -> None:
             else:
                 [steps] = [line["env_steps"] for line in known if line["search"] == "tpe" and line["repeat"] == str(repeat)]
                 words = ["sweep=random", "sweep.pruner=none", "sweep.n_trials=400", f"sweep.max_env_steps={steps}"]
-            known.append(row(out, name, repeat, [*words, *more]))
+            known.append(row(out, name, repeat, words, more))
             with table.open("w", newline="") as file:
                 writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
                 writer.writeheader()
@@ -110,7 +115,7 @@ def compared(lines: Sequence[dict[str, str]]) -> Iterable[str]:
     yield "|---|---:|---:|---:|---:|---|---:|---:|---|"
     for name in ("tpe", "random"):
         own = [line for line in lines if line["search"] == name]
-        winner, seconds = [float(line["winner"]) for line in own], [float(line["seconds"]) for line in own]
+        winner, seconds = (list(_by_repeat(lines, name, column).values()) for column in ("winner", "seconds"))
         cells = [name, f"{len(own)}", _mean(own, "trials"), _mean(own, "env_steps"), f"{statistics.fmean(winner):.1f}", _interval(winner)]
         yield f"| {' | '.join([*cells, _mean(own, 'tuning'), f'{statistics.fmean(seconds):.0f}', _interval(seconds)])} |"
     for column, what in (("winner", "report score"), ("seconds", "seconds")):
@@ -120,7 +125,9 @@ def compared(lines: Sequence[dict[str, str]]) -> Iterable[str]:
 
 
 def _by_repeat(lines: Sequence[dict[str, str]], search: str, column: str) -> dict[int, float]:
-    return {int(line["repeat"]): float(line[column]) for line in lines if line["search"] == search}
+    """Repeat → figure; those that are known."""
+    figures = {int(line["repeat"]): float(line[column]) for line in lines if line["search"] == search}
+    return {repeat: figure for repeat, figure in figures.items() if not math.isnan(figure)}
 
 
 def _mean(lines: Sequence[dict[str, str]], column: str) -> str:
@@ -134,6 +141,9 @@ def _interval(values: Sequence[float]) -> str:
 
 def packing(out: Path, more: Sequence[str]) -> None:
     """Wall time of a search on Hopper against the same runs one process per job, and how full the slots were."""
+    wrong = [word for word in more if word.partition("=")[0].partition(".")[0] in ("sweep", "env", "total_steps", "study", "results")]
+    if wrong:
+        raise SystemExit(f"{' '.join(wrong)}: the single runs and the peer would not have it")
     study, alone, others = out / "hopper", out / "alone", out / "peer"
     # An interrupted search cannot be timed, and what is there is not trained again.
     for path in (study, alone, others):
@@ -184,7 +194,8 @@ def one_process_per_job(study: Path, out: Path, more: Sequence[str]) -> float:
     with ThreadPoolExecutor(WORKERS) as processes:
         seconds = list(processes.map(_alone, jobs))
     # Jobs take different times; a queue of many keeps both processes busy, these few do not.
-    return len(jobs) * TOTAL_STEPS / (sum(seconds) / WORKERS)
+    statuses = [json.loads(path.read_text()) for path in out.glob("*/seed=*/status.json")]
+    return sum(int(status["env_steps"]) for status in statuses) / (sum(seconds) / WORKERS)
 
 
 def _alone(command: Sequence[str]) -> float:
@@ -196,7 +207,7 @@ def _alone(command: Sequence[str]) -> float:
 
 
 def peer(out: Path) -> float | None:
-    """The same of Stable-Baselines3 with its defaults, in the same minutes; None if it is not installed."""
+    """The same of Stable-Baselines3 with its defaults, whose jobs take equal times; None if it is not installed."""
     if find_spec("stable_baselines3") is None:
         return None
     seeds = [str(seed) for seed in range(SAMPLE_OF_PEER)]
@@ -214,7 +225,7 @@ def main() -> int:
     parser.add_argument("override", nargs="*", help="given to every study, for example recipe=standard")
     parser.add_argument("--repeats", type=int, default=5, help="of the search case (default: 5)")
     parser.add_argument("--out", type=Path, default=Path("results/bench_study"), help="default: results/bench_study")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     given.out.mkdir(parents=True, exist_ok=True)
     if given.case == "search":
         search(given.out, given.repeats, given.override)

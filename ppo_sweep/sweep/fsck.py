@@ -88,7 +88,8 @@ class _Check:
     def __init__(self, study: Path, part: str, dry_run: bool, stack: ExitStack) -> None:
         self.study, self.part, self.dry_run, self.stack = study, part, dry_run, stack
         self.report = Report(study)
-        self.sweeping = is_locked(study)
+        # Of several processes on one study, only one holds its lock.
+        self.sweeping = is_locked(study) or any(is_locked(status.parent) for status in study.glob("trial=*/**/status.json"))
         self.members: dict[str, StudyMember] = {}
         self.listed: study_file.Study | None = None
         self.study_fault: CorruptFile | None = None

@@ -7,7 +7,7 @@ follows from its runs; where the two disagree, neither is changed.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ import yaml
 from ppo_sweep.runs import durable
 from ppo_sweep.runs.errors import CorruptFile, StorageError
 from ppo_sweep.runs.status import read_status
-from ppo_sweep.runs.study_file import Study as StudyFile
+from ppo_sweep.runs.study_file import Study as Listed
 from ppo_sweep.sweep.fsck_repairs import remove
 from ppo_sweep.sweep.fsck_run import RunFault
 from ppo_sweep.sweep.study.kept import BEST, IDENTITY, JOURNAL, OWNER, TABLE
@@ -32,7 +32,7 @@ _RUN = "restore the run from a copy; what is kept of the trial stays as it is"
 _STRANGER = "give it its name back, or move it out of the study"
 
 
-def check_study(study: Path, listed: StudyFile | None, *, in_use: bool) -> list[RunFault]:
+def check_study(study: Path, listed: Listed | None, *, in_use: bool) -> list[RunFault]:
     """What is wrong with a study's own files, in the order in which it is to be repaired; only reads.
 
     Args:
@@ -43,11 +43,10 @@ def check_study(study: Path, listed: StudyFile | None, *, in_use: bool) -> list[
     faults = [] if in_use else list(_left_behind(study))
     kept = listed.other if listed is not None else {}
     if (study / JOURNAL).exists():
-        mended = _mended(study, in_use=in_use)
-        faults += [*mended, *_trials(study, listed, "journal", in_use=in_use)]
-    elif OWNER in kept:
-        faults += _trials(study, listed, "database", in_use=in_use)
-    elif IDENTITY in kept and not in_use:
+        faults += [*_torn(study, in_use=in_use), *_trials(study, listed, "journal")]
+    elif OWNER in kept and listed is not None and _names_its_database(listed):
+        faults += _trials(study, listed, "database")
+    elif IDENTITY in kept and OWNER not in kept and not in_use:
         faults.append(RunFault(JOURNAL, "is gone", _COPY))
     return [*faults, *_best(study)]
 
@@ -62,19 +61,26 @@ def _left_behind(study: Path) -> Iterator[RunFault]:
         yield RunFault(lock.name, "left by a process that was killed while it wrote the journal", "removed", partial(remove, lock))
 
 
-def _mended(study: Path, *, in_use: bool) -> Iterator[RunFault]:
-    """The journal's last line."""
+def _torn(study: Path, *, in_use: bool) -> Iterator[RunFault]:
+    """The journal's last line, if an interrupted write left it torn."""
     from ppo_sweep.sweep.study import storage  # loads Optuna, which a grid need not wait for
 
     path = study / JOURNAL
-    with suppress(StorageError):  # which reading it says
+    with suppress(StorageError):  # _trials meets the same, and reports it
         torn = storage.torn(path)
         if torn and not in_use:
             what = f"its last line is torn: {torn} bytes that an interrupted write left"
             yield RunFault(JOURNAL, what, "cut off; nothing else was lost", partial(storage.mend, path))
 
 
-def _trials(study: Path, listed: StudyFile | None, where: str, *, in_use: bool) -> Iterator[RunFault]:
+def _names_its_database(listed: Listed) -> bool:
+    """Whether a command does; where only a configuration file does, its trials cannot be found from here."""
+    from ppo_sweep.sweep.study import reading
+
+    return reading.database_of(listed) is not None
+
+
+def _trials(study: Path, listed: Listed | None, where: str) -> Iterator[RunFault]:
     """Complete trials and the table of all.
 
     Args:
@@ -83,8 +89,10 @@ def _trials(study: Path, listed: StudyFile | None, where: str, *, in_use: bool) 
     from ppo_sweep.sweep.study import reading, stored_trials
 
     place = JOURNAL if where == "journal" else where
+    rows, unreadable = _rows(study)  # first: a trial's row comes after its end, also while others write
+    yield from unreadable
     try:
-        trials = reading.read(study, listed or StudyFile((), ())).trials
+        trials = reading.read(study, listed or Listed((), ())).trials
     except CorruptFile as error:
         yield RunFault(place, f"{error.field}: expected {error.expected}, found {error.found}", _COPY)
         return
@@ -95,8 +103,9 @@ def _trials(study: Path, listed: StudyFile | None, where: str, *, in_use: bool) 
     for trial in trials:
         if trial.state.name == "COMPLETE" and stored_trials.SAME_AS not in trial.user_attrs:  # else it has no runs
             yield from _trial(study, trial.number, list(trial.user_attrs.get("scores", [])), options, where)
-    if not in_use:  # a row may be newer than what was read of the trials
-        yield from _table(study, {trial.number: (trial.state.name, trial.values) for trial in trials if trial.state.is_finished()}, where)
+    yield from _contradictions(
+        rows, {trial.number: (trial.state.name, trial.values) for trial in trials if trial.state.is_finished()}, where
+    )
 
 
 def _options(kept: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -134,16 +143,18 @@ def _trial(study: Path, number: int, scores: list[float], options: Mapping[str, 
             yield RunFault(place, f"its score is {found.score}, and its trial has {scores[seed]} in the {where}", _RUN)
 
 
-def _table(study: Path, ended: Mapping[int, tuple[str, Any]], where: str) -> Iterator[RunFault]:
-    """Rows that the trials contradict; missing ones are only late."""
+def _rows(study: Path) -> tuple[list[dict[str, str]], list[RunFault]]:
+    """``trials.csv``, or what keeps it from being read."""
     try:
-        rows = read_table(study)
+        return read_table(study), []
     except CorruptFile as error:
-        yield RunFault(TABLE, str(error.found), _ANEW)
-        return
+        return [], [RunFault(TABLE, str(error.found), _ANEW)]
     except StorageError as error:
-        yield RunFault(TABLE, str(error), "once the cause is gone, run fsck again")
-        return
+        return [], [RunFault(TABLE, str(error), "once the cause is gone, run fsck again")]
+
+
+def _contradictions(rows: Sequence[Mapping[str, str]], ended: Mapping[int, tuple[str, Any]], where: str) -> Iterator[RunFault]:
+    """Rows that the trials contradict; missing ones are only late."""
     for row in rows:
         state, values = ended.get(int(row["number"]), ("none", None))
         value = repr(float(values[0])) if values else ""

@@ -120,14 +120,17 @@ def _recipe_table(conf: Path = CONF) -> Iterator[str]:
         made = {recipe: composer.compose({"env": "hopper", "recipe": recipe, "tuned": "none"}).values for recipe in recipes}
     yield "## Recipes"
     yield ""
-    yield f"`recipe=` sets these together; `{default}` unless one is chosen. `conf/tuned/` has what a task needs beyond its recipe."
+    yield f"Where recipes (`recipe=`; `{default}` unless one is chosen) differ. What all of them set alike is in `conf/recipe/`, what a"
+    yield "task needs beyond its recipe in `conf/tuned/`."
     yield ""
     yield f"| knob | {' | '.join(f'`{recipe}`' for recipe in recipes)} |"
     yield "|" + "---|" * (1 + len(recipes))
     for key, _, _ in knobs():
         section, _, name = key.rpartition(".")
-        values = [shortest((made[recipe][section] if section else made[recipe]).get(name)) for recipe in recipes]
-        if section and len(set(values)) > 1:
+        if not section:  # a recipe is algo, network and env
+            continue
+        values = [shortest(made[recipe][section].get(name)) for recipe in recipes]
+        if len(set(values)) > 1:
             yield f"| `{key}` | {' | '.join(f'`{value}`' for value in values)} |"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from ppo_sweep.runs.errors import StorageError
-from ppo_sweep.runs.study_file import Study as StudyFile
+from ppo_sweep.runs.study_file import Study as Listed
 from ppo_sweep.runs.study_file import read_study
 from ppo_sweep.sweep.study import reading, stored_trials
 from ppo_sweep.sweep.study.asking import OUTSIDE, OVERRIDES
@@ -186,7 +186,7 @@ def _knob(key: str, entry: Mapping[str, Any]) -> SearchedKnob:
     return SearchedKnob(str(key), domain, dict(entry.get("when", {})))
 
 
-def _trials(search: Search, study: StudyFile) -> tuple[tuple[Trial, ...], tuple[float, float]]:
+def _trials(search: Search, study: Listed) -> tuple[tuple[Trial, ...], tuple[float, float]]:
     """Trials, and how long workers waited.
 
     Raises:

@@ -13,7 +13,8 @@ LAYOUT = "layout"
 #: Where a database's study belongs.
 OWNER = "storage_of"
 
-#: How far the search is to go: ``n_trials``, ``max_env_steps`` (or null), and ``rungs`` as shares of the budget.
+#: How far the search is to go: ``n_trials`` (fewer, where a grid has fewer points), ``max_env_steps`` (or null), and ``rungs`` as
+#: shares of the budget.
 AIM = "aim"
 
 #: Scores on confirmation and report seeds, and what was made of them.

@@ -56,7 +56,7 @@ class StudyProgress:
     """How far a study has got.
 
     Attributes:
-        n_trials: how many there are to be; None if it is not known.
+        n_trials: how many there are to be at most; None if it is not known.
         counts: ended trials by state.
         running: trials that have not ended.
         best: number, value and standard deviation over seeds (None: one seed) of the best complete trial, by the first objective.
@@ -89,6 +89,7 @@ def progress(study: Path, kept: Mapping[str, Any], runs: Sequence[Run]) -> Study
     aim = kept.get(AIM)
     aim = aim if isinstance(aim, dict) else {}
     n_trials = aim.get("n_trials") if isinstance(aim.get("n_trials"), int) else None
+    limit = aim.get("max_env_steps") if isinstance(aim.get("max_env_steps"), int) else None
     rows = read_table(study)
     ended = {int(row["number"]) for row in rows}
     trials: dict[int, list[Run]] = {}
@@ -105,7 +106,7 @@ def progress(study: Path, kept: Mapping[str, Any], runs: Sequence[Run]) -> Study
         running,
         _best(rows, identity),
         _stage(kept, runs),
-        _steps_left(n_trials, aim.get("max_env_steps"), rows, trials),
+        _steps_left(n_trials, limit, rows, trials),
     )
 
 
@@ -183,7 +184,7 @@ def _steps_left(
         return None
     spent = sum(int(row["env_steps"]) for row in rows)
     whole = spent / len(rows) * max(n_trials, len(rows))
-    if max_env_steps is not None:
-        whole = min(whole, max_env_steps)
     begun = sum(run.env_steps for runs in running.values() for run in runs)
+    if max_env_steps is not None:  # trials that have begun are finished
+        whole = min(whole, max(max_env_steps, spent + sum(run.steps_in_all for runs in running.values() for run in runs)))
     return max(0, round(whole - spent - begun))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,13 @@ import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial
-from sqlalchemy.exc import SQLAlchemyError
 
 from ppo_sweep.runs import durable
 from ppo_sweep.runs.errors import StorageError
-from ppo_sweep.runs.study_file import Study as StudyFile
+from ppo_sweep.runs.study_file import Study as Listed
 from ppo_sweep.sweep import overrides
 from ppo_sweep.sweep.study.kept import JOURNAL
-from ppo_sweep.sweep.study.storage import SIZE_LIMIT, address, change, optuna_errors, shown
+from ppo_sweep.sweep.study.storage import SIZE_LIMIT, address, change, connect, disconnect, optuna_errors, shown
 
 
 @dataclass(frozen=True)
@@ -36,33 +35,42 @@ class Held:
     trials: tuple[FrozenTrial, ...]
 
 
-def read(directory: Path, study: StudyFile) -> Held:
+def read(directory: Path, listed: Listed) -> Held:
     """The study of a directory; without attributes and trials before its first command has made it.
 
     Args:
-        study: its ``study.json``, whose commands name the database if it is in one.
+        listed: its ``study.json``, whose commands name the database if it is in one.
 
     Raises:
         CorruptFile: the journal is damaged before its last line; a torn last line is left out.
         StorageError: there is no storage, or it cannot be read.
     """
-    with optuna_errors(directory), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        level = optuna.logging.get_verbosity()
-        optuna.logging.set_verbosity(logging.ERROR)
-        try:
-            storage = _storage(directory, study)
-            names = [kept.study_name for kept in storage.get_all_studies()]
-            if not names:
-                return Held({}, ())
-            name = directory.name if directory.name in names else names[0] if len(names) == 1 else None
-            if name is None:
-                raise StorageError(f"the storage holds no study {directory.name!r}")
-            study_id = storage.get_study_id_from_name(name)
-            attributes = storage.get_study_user_attrs(study_id)
-            return Held(attributes, tuple(storage.get_all_trials(study_id, deepcopy=False)))
-        finally:
-            optuna.logging.set_verbosity(level)
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(logging.ERROR)
+    try:
+        if (directory / JOURNAL).exists():
+            with optuna_errors(directory / JOURNAL):
+                return _in_journal(JournalStorage(_WholeLines(directory)), directory.name)
+        url = database_of(listed)
+        if url is None:
+            raise StorageError(f"there is no {JOURNAL} beside study.json, and its command names no sweep.storage")
+        file = address(url).database
+        if address(url).get_backend_name() == "sqlite" and file and not Path(file).is_file():  # opening it would make it
+            raise StorageError(f"they are in {shown(url)}, which is not here; go where train.py ran")
+        with optuna_errors(shown(url)), _connected(url) as database:
+            return _of(database, directory.name)
+    finally:
+        optuna.logging.set_verbosity(level)
+
+
+def database_of(listed: Listed) -> str | None:
+    """``sweep.storage`` of the newest command that names one."""
+    for words in (listed.command, *reversed(listed.commands)):
+        for word in words:
+            if word.lstrip("+").startswith("sweep.storage="):
+                value = overrides.parser().parse_override(word).value()
+                return None if value is None else str(value)
+    return None
 
 
 def read_journal(directory: Path) -> list[dict[str, Any]]:
@@ -91,26 +99,26 @@ class _WholeLines(BaseJournalBackend):
         raise AssertionError("nothing is written to what is only read")
 
 
-def _storage(directory: Path, study: StudyFile) -> BaseStorage:
-    if (directory / JOURNAL).exists():
-        return JournalStorage(_WholeLines(directory))
-    database = _database(study)
-    if database is None:
-        raise StorageError(f"there is no {JOURNAL} beside study.json, and its command names no sweep.storage")
-    url, name = address(database), shown(database)
-    if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).is_file():  # opening it would make it
-        raise StorageError(f"they are in {name}, which is not here; go where train.py ran")
+def _in_journal(storage: BaseStorage, name: str) -> Held:
+    """The one study of a journal, under whatever name: its directory may have been given another."""
+    names = [kept.study_name for kept in storage.get_all_studies()]
+    if not names:
+        return Held({}, ())
+    return _of(storage, names[0] if len(names) == 1 else name)
+
+
+def _of(storage: BaseStorage, name: str) -> Held:
     try:
-        return RDBStorage(url.render_as_string(hide_password=False), skip_table_creation=True)
-    except (SQLAlchemyError, ImportError) as error:
-        raise StorageError(f"they are in {name}, which cannot be reached ({type(error).__name__})") from error
+        study_id = storage.get_study_id_from_name(name)
+    except KeyError:
+        raise StorageError(f"the storage holds no study {name!r}") from None
+    return Held(storage.get_study_user_attrs(study_id), tuple(storage.get_all_trials(study_id, deepcopy=False)))
 
 
-def _database(study: StudyFile) -> str | None:
-    """``sweep.storage`` of the newest command that has one."""
-    for words in (study.command, *reversed(study.commands)):
-        for word in words:
-            if word.lstrip("+").startswith("sweep.storage="):
-                value = overrides.parser().parse_override(word).value()
-                return None if value is None else str(value)
-    return None
+@contextmanager
+def _connected(url: str) -> Iterator[RDBStorage]:
+    database = connect(url, make=False)
+    try:
+        yield database
+    finally:
+        disconnect(database)

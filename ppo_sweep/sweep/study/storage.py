@@ -74,8 +74,13 @@ class OpenStudy:
     def close(self) -> None:
         """End the connection to its database."""
         if self.database is not None:
-            self.database.remove_session()
-            self.database.engine.dispose()
+            disconnect(self.database)
+
+
+def disconnect(database: RDBStorage) -> None:
+    """End the connection to a database."""
+    database.remove_session()
+    database.engine.dispose()
 
 
 def url_fault(url: str) -> Fault | None:
@@ -156,9 +161,15 @@ def open_study(directory: Path, name: str, directions: Sequence[str], url: str |
             storage: BaseStorage = JournalStorage(backend)
             return OpenStudy(_study(storage, name, directions), tuple(notes))
     with optuna_errors(shown(url)):
-        made = address(url)
-        database = RDBStorage(made.render_as_string(hide_password=False), engine_kwargs={"connect_args": _timeout(made)})
+        database = connect(url)
         return OpenStudy(_study(database, name, directions), (), database)
+
+
+def connect(url: str, *, make: bool = True) -> RDBStorage:
+    """A database, its tables made if they are not there and ``make``; raises what :func:`optuna_errors` turns into words."""
+    made = address(url)
+    arguments = {"connect_args": _timeout(made)}
+    return RDBStorage(made.render_as_string(hide_password=False), engine_kwargs=arguments, skip_table_creation=not make)
 
 
 @contextmanager
@@ -219,7 +230,7 @@ def change(line: bytes, path: Path, number: int) -> dict[str, Any]:
     """A line of a journal.
 
     Raises:
-        CorruptFile: it is none.
+        CorruptFile: the line is no change.
     """
     try:
         value = json.loads(line)
@@ -270,7 +281,7 @@ def optuna_errors(where: object) -> Iterator[None]:
         raise
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError, OSError, ImportError) as error:
         raise StorageError(f"the study's storage {where} cannot be used: {_said(error)}") from error
-    except (ValueError, KeyError, AssertionError) as error:
+    except (ValueError, KeyError, AssertionError, RuntimeError) as error:
         raise StorageError(f"the study's storage {where} is not as Optuna {optuna.__version__} writes it: {error}") from error
 
 

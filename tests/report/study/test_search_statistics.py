@@ -84,7 +84,8 @@ def test_brackets_are_those_of_the_study_s_rungs_before_a_trial_has_come_to_all_
     one, four = (
         audit(made_search(tmp_path / f"{len(rungs)}", trials, rungs=rungs, pruner="hyperband")) for rungs in ([0.5], [0.1, 0.2, 0.4, 0.8])
     )
-    # With one rung a trial has two brackets, with four five: other trials are judged at the first rung.
+    # The audited top is 45 … 49. Bracket 0 alone is judged at the first rung; of two brackets (one rung) four of these are in it, of five
+    # (four rungs) two: Judge.bracket of seed 0.
     assert [(found.top, found.killed) for found in (*one, *four)] == [(5, 4), (5, 2)]
 
 

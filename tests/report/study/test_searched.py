@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import optuna
@@ -96,7 +98,26 @@ def test_a_password_is_not_shown(tmp_path: Path) -> None:
     text = (tmp_path / "s" / "study.json").read_text()
     (tmp_path / "s" / "study.json").write_text(text.replace(f"sqlite:///{tmp_path}/study.db", "postgresql://me:secret@localhost:1/none"))
     found = searched.read(tmp_path / "s")
-    assert found is not None and found.trouble and "secret" not in found.trouble
+    assert found is not None and "secret" not in found.trouble
+    assert "postgresql+psycopg://me:***@localhost:1/none" in found.trouble or "psycopg" in found.trouble
+
+
+@pytest.mark.slow
+def test_a_database_of_another_optuna_is_named(tmp_path: Path) -> None:
+    database = tmp_path / "study.db"
+    write_search(tmp_path / "s", TRIALS, url=f"sqlite:///{database}")
+    with closing(sqlite3.connect(database)) as opened, opened:
+        opened.execute("UPDATE alembic_version SET version_num = 'v1.3.0.a'")
+    found = searched.read(tmp_path / "s")
+    assert found is not None and f"sqlite:///{database} is not as Optuna" in found.trouble
+
+
+@pytest.mark.slow
+def test_only_the_study_of_this_name_is_taken_from_a_database(tmp_path: Path) -> None:
+    write_search(tmp_path / "s", TRIALS, url=f"sqlite:///{tmp_path}/study.db")
+    (tmp_path / "s").rename(tmp_path / "t")
+    found = searched.read(tmp_path / "t")
+    assert found is not None and "holds no study 't'" in found.trouble
 
 
 def test_a_sweep_is_no_study(tmp_path: Path) -> None:

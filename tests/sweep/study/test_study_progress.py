@@ -78,6 +78,9 @@ def test_a_search_with_a_limit_of_steps_ends_there(directory: Path) -> None:
     limited = {**kept(), "aim": {"n_trials": 10, "max_env_steps": 5000, "rungs": [0.25]}}
     found = progress(directory, limited, [run("trial=0004/seed=0", "running", 300)])
     assert found is not None and found.steps_left == 5000 - 2400 - 300
+    begun = [run("trial=0004/seed=0", "running", 300), run("trial=0004/seed=1", "running", 100)]
+    found = progress(directory, {**kept(), "aim": {"n_trials": 10, "max_env_steps": 2500}}, begun)
+    assert found is not None and found.steps_left == 2 * 400 - 400, "a trial that has begun is finished"
 
 
 def test_what_follows_the_search_is_told(directory: Path) -> None:
