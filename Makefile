@@ -136,7 +136,7 @@ results: $(STAMP)  ## docs/results.md and docs/recipes.md: 180 runs of ours and 
 	$(BIN)/python scripts/result_pages.py
 
 CHANGES = '' network.log_std_init=-1,0 algo.lr_end=0 algo.gae_lambda=0.9 algo.norm_adv=minibatch algo.vf_coef=0.5,1 \
-          algo.recompute_adv=false algo.gamma=0.98,0.995 algo.lr=1e-3 'algo.n_envs=16 algo.n_steps=128' env.stagger=false
+          algo.recompute_adv=false algo.gamma=0.98,0.995 algo.lr=1e-3 'algo.n_envs=16 algo.n_steps=128' env.stagger=false algo.epochs=5
 CHANGED = $(BIN)/python train.py -m recipe=strong tuned=none study=strong_changes
 
 recipe-changes: $(STAMP)  ## recipe strong, one change at a time, for docs/recipes.md (continues where it was stopped)
@@ -144,6 +144,11 @@ recipe-changes: $(STAMP)  ## recipe strong, one change at a time, for docs/recip
 		$(CHANGED) env=halfcheetah,hopper,walker2d 'seed=range(5)' $$change || test $$? -eq 3 || exit; \
 	done
 	for change in '' algo.vf_coef=0.5; do $(CHANGED) env=halfcheetah 'seed=range(5,10)' $$change || test $$? -eq 3 || exit; done
+	for change in '' 'algo.n_envs=16 algo.n_steps=128'; do $(CHANGED) env=walker2d 'seed=range(5,10)' $$change || test $$? -eq 3 || exit; done
+	$(CHANGED) env=walker2d 'seed=range(5)' algo.n_envs=8 algo.n_steps=256 || test $$? -eq 3
+	for change in algo.lr_end=0 algo.norm_adv=minibatch 'algo.n_envs=16 algo.n_steps=128'; do \
+		$(CHANGED) env=hopper 'seed=range(5)' network.log_std_init=0 $$change || test $$? -eq 3 || exit; \
+	done
 	$(BIN)/python train.py -m recipe=strong env=pendulum study=strong_pendulum algo.lr_end=0,0.6666666666666666 'seed=range(20)'
 	$(BIN)/python scripts/result_pages.py
 
