@@ -68,7 +68,7 @@ class Draft:
         if self.config.total_steps < needed:
             yield (
                 f"total_steps={self.config.total_steps} is shorter than one episode in each of {self.config.algo.n_envs} "
-                f"environments ({needed} steps): there may be no score"
+                f"environments ({needed} steps): there may be no score; raise total_steps, or lower algo.n_envs"
             )
 
     def _worded(self, fault: Fault) -> Fault:
