@@ -19,7 +19,8 @@ from pathlib import Path
 from time import perf_counter
 
 ROOT = Path(__file__).resolve().parents[1]
-ENV = "env=halfcheetah"
+#: The peer's defaults are this recipe's.
+TASK = ["env=halfcheetah", "recipe=standard"]
 
 #: Budgets of the makespan case, in shares of ``--steps``: 24 runs, the longest 24 times the shortest.
 SHARES = [share / 12 for share in range(1, 25)]
@@ -54,19 +55,19 @@ def sweep(*words: str) -> list[list[str]]:
 
 
 def single(steps: int, seed: int = 0) -> list[list[str]]:
-    return [[sys.executable, str(ROOT / "train.py"), ENV, f"total_steps={steps}", f"seed={seed}"]]
+    return [[sys.executable, str(ROOT / "train.py"), *TASK, f"total_steps={steps}", f"seed={seed}"]]
 
 
 def throughput(steps: int, repeats: int, peers: bool) -> dict[str, float]:
     """Median steps/s by case; prints a table."""
     budget = f"total_steps={steps}"
     cases: dict[str, tuple[int, Callable[[], float]]] = {
-        "1 worker, 9 runs": (9, lambda: timed(sweep(ENV, budget, "seed=range(9)", "hydra.launcher.workers=1"))),
-        "2 workers, 18 runs": (18, lambda: timed(sweep(ENV, budget, "seed=range(18)", "hydra.launcher.workers=2"))),
+        "1 worker, 9 runs": (9, lambda: timed(sweep(*TASK, budget, "seed=range(9)", "hydra.launcher.workers=1"))),
+        "2 workers, 18 runs": (18, lambda: timed(sweep(*TASK, budget, "seed=range(18)", "hydra.launcher.workers=2"))),
     }
     if peers:
         joblib = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
-        cases["joblib launcher, 2 processes, one job each, 6 runs"] = (6, lambda: timed(sweep(ENV, budget, "seed=range(6)", *joblib)))
+        cases["joblib launcher, 2 processes, one job each, 6 runs"] = (6, lambda: timed(sweep(*TASK, budget, "seed=range(6)", *joblib)))
         sb3 = [[sys.executable, "-c", SB3, str(seed), str(steps)] for seed in range(2)]
         cases["Stable-Baselines3, 2 processes, 2 runs"] = (2, lambda: timed(sb3))
     measured: dict[str, list[float]] = {name: [] for name in cases}
@@ -86,7 +87,7 @@ def makespan(steps: int, rate: float) -> None:
     """24 runs of very different length against the bound max(total work ÷ full rate, longest run alone)."""
     budgets = [max(4096, int(steps * share)) for share in SHARES]
     alone = timed(single(max(budgets)))
-    seconds = timed(sweep(ENV, f"total_steps={','.join(map(str, budgets))}", "hydra.launcher.workers=2"))
+    seconds = timed(sweep(*TASK, f"total_steps={','.join(map(str, budgets))}", "hydra.launcher.workers=2"))
     bound = max(sum(budgets) / rate, alone)
     print(f"\n24 runs of {min(budgets):,} to {max(budgets):,} steps, 2 workers: {seconds:.1f} s;")
     print(f"total work ÷ full rate {sum(budgets) / rate:.1f} s, the longest run alone {alone:.1f} s: {seconds / bound:.2f} × the larger.")

@@ -17,7 +17,8 @@ from sweeping import environment
 
 #: Seven trials, of two runs of a few milliseconds each, on two workers of three slots; ``asha`` prunes some.
 WORDS = (
-    "sweep=tpe env.id=faulty_environments:faulty/Walk-v0 algo.n_envs=1 algo.n_steps=32 algo.minibatch_size=16 network.hidden=[8] "
+    "sweep=tpe recipe=standard env.id=faulty_environments:faulty/Walk-v0 "
+    "algo.n_envs=1 algo.n_steps=32 algo.minibatch_size=16 network.hidden=[8] "
     "total_steps=384 sweep.pruner=asha sweep.n_trials=7 sweep.seeds=2 sweep.confirm_top=0 checkpoint_every=2 "
     "hydra.launcher.workers=2 hydra.launcher.slots=3"
 )

@@ -60,7 +60,7 @@ def test_a_directory_without_runs_is_free_and_one_with_those_of_another_command_
         (lambda: of(default_space(), seeds=5), "sweep.seeds was 3, now 5"),
         (lambda: of(default_space(), metric="min"), "sweep.metric was [mean], now [min]"),
         (lambda: of(default_space(), seed=1), "seed was 0, now 1"),
-        (lambda: of(default_space(algo__n_steps=1024)), "algo.n_steps was 2048, now 1024"),
+        (lambda: of(default_space(algo__n_steps=1024)), "algo.n_steps was 32, now 1024"),
         (lambda: of(default_space(env="walker2d")), "env.id was Hopper-v5, now Walker2d-v5"),
         (lambda: of(default_space(algo__lr=1e-3)), "space of algo.lr was {high:0.003,log:true,low:3e-5}"),
         (lambda: of(space(LR)), "space of algo.lr was {high:0.003,log:true,low:3e-5}, now {high:0.01,log:true,low:1e-5}"),

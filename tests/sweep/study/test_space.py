@@ -189,7 +189,7 @@ def test_a_list_can_be_a_choice() -> None:
 def test_signatures_are_counted_over_choices_of_static_knobs_and_groups() -> None:
     shapes = {"algo.n_steps": {"choices": [1024, 2048]}, "algo.n_envs": {"choices": [1, 4]}, "algo.lr": LR}
     assert space(shapes, recipe="standard").signatures().count == 4
-    assert space({"recipe": {"choices": ["standard", "paper"]}}).signatures().count == 2  # vf_clip is a member's, clip_action is not
+    assert space({"recipe": {"choices": ["strong", "paper"]}}).signatures().count == 2  # vf_clip is a member's, clip_action is not
     assert str(space({"algo.n_steps": {"low": 512, "high": 4096}}).signatures()) == "at least 3 static signatures"
     two = space({"algo.lr": LR}, environments=("hopper", "walker2d"))
     assert two.signatures().count == 2

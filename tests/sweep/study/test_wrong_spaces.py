@@ -97,7 +97,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"total_steps": {"choices": [100_000, 200_000]}}, "total_steps: is searched, so trials have no rungs in common"),
     (
         {"algo.minibatch_size": {"choices": [64, 4096]}},
-        "algo.minibatch_size: a minibatch of 4096 does not fit into a rollout of n_steps 2048",
+        "algo.minibatch_size: a minibatch of 4096 does not fit into a rollout of n_steps 32 × n_envs 64 = 2048 samples",
     ),
     (
         {"network.shared": {"choices": [True, False]}, "algo.grad_clip": {"choices": ["joint", "separate"]}},
