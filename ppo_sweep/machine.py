@@ -1,8 +1,10 @@
-"""What a configuration needs of this machine (floor 0; torch is loaded only where a GPU is asked for)."""
+"""This machine: its processor, and what a configuration needs of it (floor 0; torch is loaded only where a GPU is asked for)."""
 
 from __future__ import annotations
 
+import platform
 from functools import cache
+from pathlib import Path
 
 from ppo_sweep.config import Config, Fault
 
@@ -19,3 +21,12 @@ def _has_gpu() -> bool:
     import torch  # seconds to load, and only needed for this answer
 
     return torch.cuda.is_available()
+
+
+def processor() -> str:
+    """The processor's name as Linux knows it; elsewhere its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.machine()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())

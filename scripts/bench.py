@@ -40,6 +40,7 @@ from ppo_sweep.learner.population import Population
 from ppo_sweep.learner.rollout import rollout
 from ppo_sweep.learner.state import MemberState
 from ppo_sweep.learner.update import update
+from ppo_sweep.machine import processor
 from ppo_sweep.runs.directory import RunDirectory
 from ppo_sweep.runs.trainer import Trainer
 
@@ -340,15 +341,6 @@ def main() -> None:
     table = table if given.max_kl is None else kl_table
     for line in table(given):
         print(line, flush=True)
-
-
-def processor() -> str:
-    """The processor's name as Linux knows it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.machine()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 if __name__ == "__main__":
