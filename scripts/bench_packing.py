@@ -31,6 +31,7 @@ if __package__ in (None, ""):
 from ppo_sweep.machine import processor
 from ppo_sweep.process import settle
 from scripts.bench_study import TRAIN, WORKERS, run, trials
+from scripts.train_peer import budget
 
 SLOTS, SEEDS, TOTAL_STEPS = 9, 3, 300_000
 HOPPER = ["sweep=tpe", "env=hopper", f"total_steps={TOTAL_STEPS}", "sweep.n_trials=60", f"sweep.seeds={SEEDS}", "sweep.confirm_top=0"]
@@ -167,9 +168,9 @@ def _alone(out: Path, command: Sequence[str]) -> float:
 
 
 def _steps(out: Path) -> int:
-    """Environment steps of one job: ours may have diverged, the peer's are what it was told."""
+    """Environment steps of one job: ours may have diverged, the peer's are those of its budget."""
     statuses = [json.loads(path.read_text()) for path in out.glob("alone/*/seed=*/status.json")]
-    return sum(int(status["env_steps"]) for status in statuses) if statuses else TOTAL_STEPS
+    return sum(int(status["env_steps"]) for status in statuses) if statuses else budget(TOTAL_STEPS)
 
 
 def main() -> int:

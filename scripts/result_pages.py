@@ -33,12 +33,16 @@ from ppo_sweep.report.groups import groups
 from ppo_sweep.report.statistics import Difference, Interval, holm, mean_interval, paired, welch
 from ppo_sweep.sweep.composition import CONF
 from scripts.pages import BY_HAND, DOCS
+from scripts.train_peer import STEPS, place
 
 #: Study → short name of the environment → the mean that was aimed at before anything was run.
 AIMS: dict[str, dict[str, float]] = {
     "strong_1m": {"halfcheetah": 5900, "hopper": 2700, "walker2d": 3300, "pendulum": -200, "dmc_cheetah_run": 430},
     "standard_1m": {"halfcheetah": 2000, "hopper": 2200, "walker2d": 2800},
 }
+
+#: The seeds that results are reported on, and that are used for nothing else.
+REPORTED = range(100, 110)
 
 #: Registered environment → its short name here.
 PEER_TASKS = {"HalfCheetah-v5": "halfcheetah", "Hopper-v5": "hopper", "Walker2d-v5": "walker2d"}
@@ -127,7 +131,7 @@ def setting(run: str) -> str:
 def of_peer(directory: Path) -> Iterator[tuple[Key, float]]:
     """The same of Stable-Baselines3's runs, from the episodes that ``train_peer.py`` wrote."""
     for env, name in PEER_TASKS.items():
-        for path in directory.glob(f"{env}/seed=*.csv"):
+        for path in (path for seed in REPORTED if (path := place(directory, env, STEPS, seed)).exists()):
             with path.open(newline="") as file:
                 returns = [float(row["return"]) for row in csv.DictReader(file)][-100:]
             yield (PEER, "", name, int(path.stem.partition("=")[2])), sum(returns) / len(returns)
@@ -158,11 +162,11 @@ def write(path: Path, scores: Mapping[Key, float]) -> None:
 # ---------------------------------------------------------------------- results.md
 
 
-def chosen(scores: Mapping[Key, float], study: str, of: str | None = None) -> dict[str, dict[int, float]]:
-    """The scores of one study, of one setting of it if that is given; environments in the order of :data:`AIMS`."""
+def chosen(scores: Mapping[Key, float], study: str, of: str) -> dict[str, dict[int, float]]:
+    """The scores of one study's setting; environments in the order of :data:`AIMS`."""
     found: dict[str, dict[int, float]] = {}
     for env in AIMS["strong_1m"]:
-        by_seed = {seed: score for (own, name, where, seed), score in scores.items() if (own, where) == (study, env) and of in (None, name)}
+        by_seed = {seed: score for (own, name, where, seed), score in scores.items() if (own, name, where) == (study, of, env)}
         if by_seed:
             found[env] = dict(sorted(by_seed.items()))
     return found
@@ -213,15 +217,18 @@ def against(study: str, scores: Scores, peer: Scores) -> Iterator[str]:
 def results_page(scores: Mapping[Key, float]) -> str:
     """The generated part of docs/results.md."""
     parts = [RESULTS]
-    found = {study: own for study in AIMS if (own := chosen(scores, study))}
+    scores = {key: score for key, score in scores.items() if key[-1] in REPORTED}
+    found = {study: own for study in AIMS if (own := chosen(scores, study, ""))}
     for study, own in found.items():
         parts.append(f"## `experiment={study}`\n\n" + "\n".join(table(own, AIMS[study])) + "\n")
-    peer = chosen(scores, PEER)
+    peer = chosen(scores, PEER, "")
     if peer:
         parts.append("## Stable-Baselines3 on the same tasks\n\nPPO and VecNormalize with their defaults, one environment.\n")
         parts.append("\n".join(table(peer, {})) + "\n")
         rows = [line for study, own in found.items() for line in against(study, own, peer)]
         parts.append("\n".join(["| against it | environment | difference of means | 95 % (Welch) |", "|---|---|---:|---|", *rows]) + "\n")
+    else:
+        parts.append("The runs of Stable-Baselines3 that this page is to compare with have not been made yet.\n")
     return "\n".join(parts)
 
 

@@ -4,8 +4,9 @@
 python scripts/train_peer.py                                       # HalfCheetah, Hopper, Walker2d × seeds 100–104, 1 M steps
 python scripts/train_peer.py --env Hopper-v5 --seeds 100 101 --workers 1
 
-Its defaults (PPO's and VecNormalize's), one environment. Every run leaves its finished training episodes, with raw
-rewards, in OUT/<environment>/seed=<n>.csv; a run that has its file is not trained again.
+Its defaults (PPO's and VecNormalize's), one environment; whole rollouts of 2048 steps, rounded down as ours are. Every run
+leaves its finished training episodes, with raw rewards, in OUT/<environment>/steps=<budget>/seed=<n>.csv; a run that has
+its file is not trained again.
 """
 
 from __future__ import annotations
@@ -26,7 +27,20 @@ from ppo_sweep.process import settle
 
 TASKS = ["HalfCheetah-v5", "Hopper-v5", "Walker2d-v5"]
 SEEDS = [100, 101, 102, 103, 104]
+STEPS = 1_000_000
+#: Environment steps of a rollout under its defaults.
+ROLLOUT = 2048
 COLUMNS = ["env_steps", "return", "length"]
+
+
+def place(out: Path, env: str, steps: int, seed: int) -> Path:
+    """Where the episodes of one run are kept."""
+    return out / env / f"steps={steps}" / f"seed={seed}.csv"
+
+
+def budget(steps: int) -> int:
+    """What is trained of ``steps``: whole rollouts (it would round up by itself)."""
+    return steps // ROLLOUT * ROLLOUT
 
 
 def train(env: str, seed: int, steps: int, path: Path) -> float:
@@ -43,7 +57,7 @@ def train(env: str, seed: int, steps: int, path: Path) -> float:
 
     torch.set_num_threads(1)
     monitor: Monitor[object, object] = Monitor(gymnasium.make(env))
-    PPO("MlpPolicy", VecNormalize(DummyVecEnv([lambda: monitor])), device="cpu", seed=seed).learn(steps)
+    PPO("MlpPolicy", VecNormalize(DummyVecEnv([lambda: monitor])), device="cpu", seed=seed).learn(budget(steps))
     returns, lengths = monitor.get_episode_rewards(), monitor.get_episode_lengths()
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".partial")
@@ -64,7 +78,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--env", nargs="+", default=TASKS, help=f"registered environments (default: {' '.join(TASKS)})")
     parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS, help="default: 100 … 104")
-    parser.add_argument("--steps", type=int, default=1_000_000, help="environment steps per run (default: 1 M)")
+    parser.add_argument("--steps", type=int, default=STEPS, help="environment steps per run (default: 1 M)")
     parser.add_argument(
         "--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes, one thread each (default: one per core)"
     )
@@ -74,7 +88,7 @@ def main() -> int:
         print("Stable-Baselines3 is not installed; it comes with the extra bench: pip install -e '.[bench]'", file=sys.stderr)
         return 2
 
-    runs = {(env, seed): given.out / env / f"seed={seed}.csv" for seed in given.seeds for env in given.env}
+    runs = {(env, seed): place(given.out, env, given.steps, seed) for seed in given.seeds for env in given.env}
     missing_runs = {key: path for key, path in runs.items() if not path.exists()}
     print(f"{len(runs) - len(missing_runs)} of {len(runs)} runs are there", flush=True)
     # A process per run: what one run leaves behind in torch or MuJoCo reaches no other.

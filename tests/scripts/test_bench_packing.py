@@ -10,6 +10,7 @@ import pytest
 
 from scripts import bench_packing
 from scripts.bench_packing import TOTAL_STEPS, Look, one_process_per_job, watched
+from scripts.train_peer import budget
 
 #: Two runs, of 3 and 4 seconds of work; the second is there from the second command on.
 TIMING = {"trial=0000/seed=0": ["1", "2"], "trial=0001/seed=0": ["4"]}
@@ -62,6 +63,6 @@ def test_a_job_that_was_interrupted_is_timed_anew_and_a_whole_one_is_not(tmp_pat
     (tmp_path / "seed=1/seconds").write_text("8")
     speed = one_process_per_job(tmp_path, jobs)
     seconds = float((tmp_path / "seed=0/seconds").read_text())
-    assert speed == pytest.approx(2 * TOTAL_STEPS / ((seconds + 8) / 2))
+    assert speed == pytest.approx(2 * budget(TOTAL_STEPS) / ((seconds + 8) / 2))
     assert not (tmp_path / "seed=0/partial").exists()
     assert (tmp_path / "seed=0.begun").read_text() == "x" and not (tmp_path / "seed=1.begun").exists()

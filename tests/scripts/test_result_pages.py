@@ -10,10 +10,11 @@ import yaml
 from ppo_sweep.report.statistics import mean_interval
 from ppo_sweep.sweep.composition import CONF
 from scripts.result_pages import AIMS, CHANGES, DEFAULT, PEER, Key, of_peer, read, recipes_page, results_page, setting, verdict, write
+from scripts.train_peer import STEPS, place
 
 
-def study(name: str, setting: str, env: str, values: list[float]) -> dict[Key, float]:
-    return {(name, setting, env, seed): value for seed, value in enumerate(values)}
+def study(name: str, setting: str, env: str, values: list[float], first: int = 0) -> dict[Key, float]:
+    return {(name, setting, env, seed): value for seed, value in enumerate(values, first)}
 
 
 def test_the_setting_of_a_run_is_its_name_without_environment_and_experiment() -> None:
@@ -26,13 +27,23 @@ def test_the_setting_of_a_run_is_its_name_without_environment_and_experiment() -
 )
 def test_an_aim_is_met_missed_or_open(values: list[float], said: str) -> None:
     assert verdict(values, mean_interval(values), 5900.0) == said
-    [row] = [line for line in results_page(study("strong_1m", "", "halfcheetah", values)).splitlines() if line.startswith("| halfcheetah")]
+    [row] = [
+        line for line in results_page(study("strong_1m", "", "halfcheetah", values, 100)).splitlines() if line.startswith("| halfcheetah")
+    ]
     assert f"| 5900 | {said} |" in row
 
 
+def test_only_the_runs_of_the_command_on_the_reporting_seeds_are_results() -> None:
+    meant = study("strong_1m", "", "hopper", [1.0, 2.0, 3.0], 107)
+    others = study("strong_1m", "total_steps=20000", "hopper", [9.0] * 10, 100) | study("strong_1m", "", "hopper", [9.0] * 5)
+    assert results_page(meant | others) == results_page(meant)
+
+
 def test_a_peer_s_score_is_the_mean_of_its_last_hundred_episodes(tmp_path: Path) -> None:
-    run = tmp_path / "Hopper-v5" / "seed=104.csv"
-    run.parent.mkdir()
+    run, shorter = (place(tmp_path, "Hopper-v5", steps, 104) for steps in (STEPS, 20_000))
+    for path in (run, shorter):
+        path.parent.mkdir(parents=True)
+    shorter.write_text("env_steps,return,length\n1,1,1\n")
     run.write_text("env_steps,return,length\n" + "".join(f"{index},{index},1\n" for index in range(150)))
     assert dict(of_peer(tmp_path)) == {(PEER, "", "hopper", 104): 99.5}
 
