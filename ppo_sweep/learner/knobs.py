@@ -24,7 +24,6 @@ class Knobs:
     gamma: torch.Tensor
     gae_lambda: torch.Tensor
     lr: tuple[float, ...]
-    adam_eps: torch.Tensor
     max_grad_norm: torch.Tensor
     joint_clip: torch.Tensor
     #: ε; infinite for members that do not clip.
@@ -56,7 +55,6 @@ class Knobs:
             gamma=number([a.gamma for a in algos]),
             gae_lambda=number([a.gae_lambda for a in algos]),
             lr=tuple(annealed(a.lr, a.lr_end, i, n) for a, (n, i) in zip(algos, schedule, strict=True)),
-            adam_eps=number([a.adam_eps for a in algos]),
             max_grad_norm=number([a.max_grad_norm for a in algos]),
             joint_clip=flag([a.grad_clip == "joint" for a in algos]),
             clip_eps=number([e if a.surrogate == "clip" else None for a, e in zip(algos, eps, strict=True)]),

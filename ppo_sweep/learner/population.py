@@ -8,7 +8,7 @@ computes depends on itself alone, to the last bit, whatever its slot and its nei
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
@@ -228,7 +228,8 @@ class Population:
         outcomes = []
         for p, member in enumerate(members):
             if p in failures:
-                self._roll_back(p, start)
+                # As they were when the iteration began; parameters were never written back.
+                self._set_normalizers(p, {name: copy[p] for name, copy in start.items()})
                 outcomes.append(Outcome(None, [], failures[p]))
                 continue
             self._adapt_beta(member, rows[p])
@@ -254,12 +255,12 @@ class Population:
         copies = {f"{name}_{field}": getattr(m, field).copy() for name, m in moments.items() for field in RunningMoments.FIELDS}
         return copies | {"reward_acc": self.reward_scaler.acc.copy()}
 
-    def _roll_back(self, p: int, start: dict[str, npt.NDArray[np.float64]]) -> None:
-        """Normalisers of a failed member as they were; its parameters were never written back."""
+    def _set_normalizers(self, p: int, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Normalisers of one member from arrays named as :meth:`_normalizer_copies` names them."""
         for name, moments in (("observation", self.observation_normalizer.moments), ("reward", self.reward_scaler.moments)):
             for column in RunningMoments.FIELDS:
-                getattr(moments, column)[p] = start[f"{name}_{column}"][p]
-        self.reward_scaler.acc[p] = start["reward_acc"][p]
+                getattr(moments, column)[p] = arrays[f"{name}_{column}"]
+        self.reward_scaler.acc[p] = arrays["reward_acc"]
 
     # ------------------------------------------------------------------ state on disk
 
@@ -310,7 +311,7 @@ class Population:
         member, arrays, scalars = self.members[p], state.arrays, state.scalars
         for name in ("params", "adam_first", "adam_second"):
             getattr(self, name)[p] = torch.from_numpy(arrays[name])
-        self._roll_back(p, {name: np.broadcast_to(arrays[name], (p + 1, *arrays[name].shape)) for name in self._normalizer_copies()})
+        self._set_normalizers(p, arrays)
         member.iteration = int(scalars["iteration"] or 0)
         member.policy_steps, member.value_steps = int(scalars["policy_steps"] or 0), int(scalars["value_steps"] or 0)
         member.kl_beta = float(scalars["kl_beta"] or 0.0)

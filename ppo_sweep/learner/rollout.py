@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cut:
-    """A step after which the episode did not go on although the task did (time limit, staggering)."""
+    """A step after which the episode did not go on although the task did, whose next value is bootstrapped (time limit, staggering)."""
 
     t: int
     env: int
@@ -106,6 +106,7 @@ def rollout(population: Population) -> Rollout:
         simulator += stepped - acted
         collector.observe(t)
     result = collector.finish()
+    simulator += collector.resetting
     result.seconds = {"simulator": simulator, "policy": policy, "normalise": perf_counter() - started - simulator - policy}
     return result
 
@@ -137,6 +138,8 @@ class _Collector:
         self.forward = Forward(population.networks, self.weights, envs, value=False)
         self.std = torch.exp(population.networks.log_std(self.weights).contiguous())
         self.ended: list[tuple[int, int]] = []
+        #: Seconds spent in resets.
+        self.resetting = 0.0
         device = population.device
         # On the CPU these tensors share the arrays' memory: writing row t of one writes the other.
         self.observations_t = torch.from_numpy(self.observations)
@@ -228,11 +231,13 @@ class _Collector:
         if broken:
             self._fail(p, t, Failure("diverged", broken))
             return
+        resetting = perf_counter()
         try:
             self.raw[t + 1, p, i] = environment.reset()
         except (Exception, SystemExit) as error:
             _pass_on_signal(error)
             self._fail(p, t, Failure("failed", f"the environment's reset raised {type(error).__name__}: {error}", error))
+        self.resetting += perf_counter() - resetting
 
     def _fail(self, p: int, t: int, failure: Failure) -> None:
         self.failures[p] = failure

@@ -102,7 +102,7 @@ class _Training:
         self.optimizer = Sgd(parts) if self.configs[0].algo.optimizer == "sgd" else Adam(parts)
 
     def _parts(self, k: int, p: int) -> list[Part]:
-        """What of a member steps together."""
+        """What of a member steps together; the two counts of steps are equal unless the policy may stop before its critic."""
         member, progress, algo = self.population.members[p], self.progress[p], self.configs[p].algo
         policy, value = slice(0, self.layout.policy_size), slice(self.layout.policy_size, self.layout.size)
         policy_steps, value_steps = member.policy_steps + progress.policy_steps, member.value_steps + progress.value_steps
@@ -195,6 +195,8 @@ class _Training:
             self.optimizer.step()
         if clipping:
             self._add_statistics(block, clipping)
+        if stopping:
+            self._drop_non_finite()  # who stops in mid-epoch does not see its end
         self._stop(stopping)
         return start + len(clipping) * width
 
@@ -236,14 +238,7 @@ class _Training:
 
     def _judge_epoch(self) -> None:
         """After an epoch: drop members with non-finite numbers, stop those past their KL."""
-        if not self.rows:
-            return
-        finite = torch.isfinite(self.params).all(-1).tolist()
-        for k, p in enumerate(self.rows):
-            progress = self.progress[p]
-            if not finite[k] or not np.isfinite([*progress.policy_sums, *progress.value_sums]).all():
-                progress.failure = f"non-finite {'parameter' if not finite[k] else 'loss'} in epoch {progress.epochs}"
-        self.keep([p for p in self.rows if self.progress[p].failure is None])
+        self._drop_non_finite()
         past = [
             p for p in self.rows if self._watches(p, "minibatch_max") and kl_stop.past(self.configs[p].algo, self.progress[p].largest_kl)
         ]
@@ -261,6 +256,15 @@ class _Training:
                 if kl_stop.past(algo, measured[algo.kl_estimator][place]):
                     past.append(self.rows[k])
         self._stop(past)
+
+    def _drop_non_finite(self) -> None:
+        """Let members with a non-finite loss or parameter go; nothing of them is written back."""
+        finite = torch.isfinite(self.params).all(-1).tolist()
+        for k, p in enumerate(self.rows):
+            progress = self.progress[p]
+            if not finite[k] or not np.isfinite([*progress.policy_sums, *progress.value_sums]).all():
+                progress.failure = f"non-finite {'parameter' if not finite[k] else 'loss'} in epoch {progress.epochs}"
+        self.keep([p for p in self.rows if self.progress[p].failure is None])
 
     def _stop(self, members: list[int]) -> None:
         """End the update of these members, or of their policies only (``max_kl_stops``)."""

@@ -109,6 +109,17 @@ def test_a_fault_ends_its_member_in_that_iteration_and_no_other(kind: str) -> No
         assert_same(healthy, (rows[slot], member_bytes(population, members[slot])), f"beside a bad {kind}, slot {slot}")
 
 
+def test_a_loss_that_is_not_finite_is_seen_although_the_kl_stops_its_member_in_mid_epoch() -> None:
+    config = BASE.replace(**{"algo.max_kl": 1e-12, "algo.max_kl_on": "minibatch", "algo.grad_clip": "separate"})
+    population = Population(config)
+    for one in varied(config, 2):
+        population.admit(one)
+    set_parameter("value.head.bias", 1e20)(population, 1)  # (V − R)² is infinite, the policy and its KL are not
+    healthy, sick = population.iterate()
+    assert healthy.row is not None and healthy.row["epochs"] == 1, "otherwise nothing was stopped"
+    assert sick.row is None and sick.failure is not None and "non-finite loss" in sick.failure.reason
+
+
 def test_a_population_whose_every_member_fails_says_so_for_each() -> None:
     configs = varied(BASE, 2)
     population = Population(BASE)
