@@ -4,10 +4,10 @@
     python scripts/bench.py --peers            also Stable-Baselines3 in the same minute (pip install -e '.[bench]')
     python scripts/bench.py --slots            the curve P = 1 … 32
     python scripts/bench.py --max-kl 0.02      a KL stop against none: what compacting stopped members saves
-    python scripts/bench.py --memory           resident memory of a worker, and its growth
+    python scripts/bench.py --memory           resident memory of a population, and its growth
     python scripts/bench.py --operations       µs of a gradient step by operation
 
-Every figure is a median over alternating repeats inside one process with one thread; shares and ratios are
+Figures of time are medians over alternating repeats inside one process with one thread; shares and ratios are
 medians of the repeats' own. The simulator alone is the same environments, wrappers included, stepping the
 recorded actions of the trained policy's own rollout from the same states.
 """
@@ -23,6 +23,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -279,8 +280,8 @@ def operation_table(given: argparse.Namespace) -> Iterator[str]:
         yield f"| {name} | {shapes} | {calls:.0f} | {cost:.1f} |"
 
 
-def memory_case(env: str, settings: dict[str, Any], members: int, envs: int, steps: int, out: Any) -> None:
-    """Child process: resident memory in MB after the second iteration, at the end, and at its highest."""
+def memory_case(env: str, settings: dict[str, Any], members: int, envs: int, steps: int) -> tuple[float, float, float, int]:
+    """In a fresh process: resident memory in MB after the second iteration, at the end, and at its highest; environment steps."""
     torch.set_num_threads(1)
     # The number of epochs costs time, not memory.
     config = described(env, settings | {"algo.n_envs": envs, "algo.epochs": 10 if envs == 1 else 1, "total_steps": 10**9})
@@ -291,13 +292,13 @@ def memory_case(env: str, settings: dict[str, Any], members: int, envs: int, ste
     while len(sizes) < 3 or population.members[0].env_steps * members < steps:
         population.iterate()
         sizes.append(resident("VmRSS"))
-    out.put((sizes[1], sizes[-1], resident("VmHWM"), population.members[0].env_steps * members))
+    return sizes[1], sizes[-1], resident("VmHWM"), population.members[0].env_steps * members
 
 
 def resident(name: str) -> float:
-    """MB, from /proc (Linux)."""
+    """MB (10⁶ bytes), from /proc (Linux), whose kB are of 1024 bytes."""
     lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1000 for line in lines if line.startswith(f"{name}:"))
+    return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith(f"{name}:"))
 
 
 def memory_table(given: argparse.Namespace) -> Iterator[str]:
@@ -306,11 +307,8 @@ def memory_table(given: argparse.Namespace) -> Iterator[str]:
     yield "|" + "---|" * 5
     context = multiprocessing.get_context("spawn")
     for envs in (1, 64):
-        queue: Any = context.SimpleQueue()
-        process = context.Process(target=memory_case, args=(given.env[0], given.settings, 9, envs, given.memory_steps, queue))
-        process.start()
-        early, late, highest, steps = queue.get()
-        process.join()
+        with ProcessPoolExecutor(1, mp_context=context) as process:
+            early, late, highest, steps = process.submit(memory_case, given.env[0], given.settings, 9, envs, given.memory_steps).result()
         yield f"| {given.env[0]} 9 × {envs} | {early:.0f} | {late:.0f} | {steps:,} | {highest:.0f} |"
 
 

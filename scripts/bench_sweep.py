@@ -1,9 +1,9 @@
 """Measure what a sweep gains: ``python scripts/bench_sweep.py [--steps 100000] [--peers] [--makespan]``.
 
 Each case is a whole command in a directory of its own, start-up included; figures are environment
-steps of all runs per second of wall time. The peers are what one would do otherwise: two
-Stable-Baselines3 processes side by side, and Hydra's joblib launcher with one process per job
-running our own trainer (``pip install stable-baselines3 hydra-joblib-launcher``).
+steps of all runs per second of wall time. Budgets are whole rollouts, so that all train as far as
+they are told. The peers are what one would do otherwise: two Stable-Baselines3 processes side by
+side, and Hydra's joblib launcher with one process per job running our own trainer (``pip install stable-baselines3 hydra-joblib-launcher``).
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from pathlib import Path
 from time import perf_counter
 
 ROOT = Path(__file__).resolve().parents[1]
-#: The peer's defaults are this recipe's.
+#: Environment steps of a rollout under this recipe, which has the peer's defaults.
+ROLLOUT = 2048
 TASK = ["env=halfcheetah", "recipe=standard"]
 
 #: Budgets of the makespan case, in shares of ``--steps``: 24 runs, the longest 24 times the shortest.
@@ -48,6 +49,11 @@ def timed(commands: list[list[str]]) -> float:
     if any(codes):
         raise SystemExit(f"a command ended with {codes}: {commands}")
     return seconds
+
+
+def whole(steps: float) -> int:
+    """The next number of whole rollouts, at least two."""
+    return max(2, round(steps / ROLLOUT)) * ROLLOUT
 
 
 def sweep(*words: str) -> list[list[str]]:
@@ -85,7 +91,7 @@ def throughput(steps: int, repeats: int, peers: bool) -> dict[str, float]:
 
 def makespan(steps: int, rate: float) -> None:
     """24 runs of very different length against the bound max(total work ÷ full rate, longest run alone)."""
-    budgets = [max(4096, int(steps * share)) for share in SHARES]
+    budgets = [whole(steps * share) for share in SHARES]
     alone = timed(single(max(budgets)))
     seconds = timed(sweep(*TASK, f"total_steps={','.join(map(str, budgets))}", "hydra.launcher.workers=2"))
     bound = max(sum(budgets) / rate, alone)
@@ -95,16 +101,17 @@ def makespan(steps: int, rate: float) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=100_000, help="environment steps a run (default: 100000)")
+    parser.add_argument("--steps", type=int, default=100_000, help="environment steps a run, about (default: 100000)")
     parser.add_argument("--repeats", type=int, default=3, help="alternating repeats (default: 3)")
     parser.add_argument("--peers", action="store_true", help="also Stable-Baselines3 and Hydra's joblib launcher")
     parser.add_argument("--makespan", action="store_true", help="also 24 runs of very different length")
     arguments = parser.parse_args()
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "gymnasium", "mujoco", "hydra-core"))
     print(f"Whole commands, start-up included; {packages}; median of {arguments.repeats} alternating repeats.")
-    medians = throughput(arguments.steps, arguments.repeats, arguments.peers)
+    steps = whole(arguments.steps)
+    medians = throughput(steps, arguments.repeats, arguments.peers)
     if arguments.makespan:
-        makespan(arguments.steps, medians["2 workers, 18 runs"])
+        makespan(steps, medians["2 workers, 18 runs"])
 
 
 if __name__ == "__main__":

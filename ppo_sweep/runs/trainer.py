@@ -105,8 +105,12 @@ class Trainer:
         """One iteration of every run: train, write, evaluate, checkpoint; results of the runs that ended with it."""
         started = perf_counter()
         outcomes = self.population.iterate()
+        writing = perf_counter()
         trained = list(zip(self.runs, outcomes, strict=True))
-        ended = [self._guarded(run, partial(self._follow, run, outcome, started, len(trained))) for run, outcome in trained]
+        ended = [self._guarded(run, partial(self._follow, run, outcome)) for run, outcome in trained]
+        # The files of all are part of the time that this iteration took each of them.
+        timing = self._timing(started, writing, len(trained))
+        ended += [self._guarded(run, partial(self._close_iteration, run, timing)) for run in list(self.runs)]
         return [result for result in ended if result is not None]
 
     def stop(self) -> list[RunResult]:
@@ -131,10 +135,23 @@ class Trainer:
                 self._leave(run)
             return _abandoned(run.directory, error)
 
-    def _follow(self, run: Run, outcome: Outcome, started: float, members: int) -> RunResult | None:
+    def _timing(self, started: float, writing: float, members: int) -> dict[str, float]:
+        """What the iteration that began at ``started`` took; ``members`` trained in it, some of which may have left since."""
+        now = perf_counter()
+        parts = {name: seconds for name, seconds in self.population.seconds.items() if name != "total"}
+        return {"seconds": now - started, "members": members} | parts | {"write": now - writing}
+
+    def _follow(self, run: Run, outcome: Outcome) -> RunResult | None:
         if outcome.failure is not None:
             return self._fail(run, outcome.failure)
-        self._write(run, outcome, started, members)
+        self._write(run, outcome)
+        return None
+
+    def _close_iteration(self, run: Run, timing: dict[str, float]) -> RunResult | None:
+        at = {"iteration": run.member.iteration - 1, "env_steps": run.member.env_steps}
+        steps = timing["members"] * run.member.config.steps_per_iteration
+        run.directory.append_timing(timing | at | {"steps_per_s": steps / timing["seconds"]})
+        run.directory.update_status(**at)
         return self._complete(run) if run.member.finished else None
 
     def _stop(self, run: Run) -> RunResult:
@@ -165,12 +182,8 @@ class Trainer:
         self.runs.remove(run)
         run.logger.close()
 
-    def _write(self, run: Run, outcome: Outcome, started: float, members: int) -> None:
-        """The iteration's rows; then, if due, an evaluation and a checkpoint, which covers them.
-
-        ``members`` is how many trained in this iteration; some of them may have left the population since.
-        """
-        writing = perf_counter()
+    def _write(self, run: Run, outcome: Outcome) -> None:
+        """The iteration's rows; then, if due, an evaluation and a checkpoint, which covers them."""
         member, directory, config = run.member, run.directory, run.member.config
         assert outcome.row is not None
         run.latest = outcome.row
@@ -182,14 +195,6 @@ class Trainer:
             self._evaluate(run, config.eval.episodes)
         if done % config.checkpoint_every == 0 or member.finished or monotonic() - run.checkpointed > CHECKPOINT_SECONDS:
             self._checkpoint(run)
-        now = perf_counter()
-        parts = {name: seconds for name, seconds in self.population.seconds.items() if name != "total"}
-        steps_per_s = members * config.steps_per_iteration / (now - started)
-        directory.append_timing(
-            {"iteration": done, "env_steps": member.env_steps, "seconds": now - started, "members": members}
-            | parts | {"write": now - writing, "steps_per_s": steps_per_s}
-        )  # fmt: skip
-        directory.update_status(iteration=done, env_steps=member.env_steps)
 
     def _evaluate(self, run: Run, episodes: int) -> None:
         config = run.member.config

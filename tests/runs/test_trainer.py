@@ -81,6 +81,8 @@ def test_full_runs_leave_the_same_bytes_alone_and_among_nine_others(env: str, tm
     assert sorted(result.state for result in results) == ["diverged"] + ["done"] * 9
     timing = table(tmp_path / "packed" / "9" / "timing.csv")
     assert [row["members"] for row in timing][-1] == "8", "all that trained in the last iteration, also those that left before this one"
+    firsts = [table(tmp_path / "packed" / str(k) / "timing.csv")[0] for k in (0, 4, 9)]
+    assert firsts == [firsts[0]] * 3, "an iteration took all of its members the same time"
     for k in (0, 1, 3, 5, 9):
         train(configs[k], tmp_path / "alone" / str(k), console=False)
         assert_same_bytes(tmp_path / "alone" / str(k), tmp_path / "packed" / str(k))
