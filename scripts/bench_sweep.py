@@ -3,7 +3,8 @@
 Each case is a whole command in a directory of its own, start-up included; figures are environment
 steps of all runs per second of wall time. Budgets are whole rollouts, so that all train as far as
 they are told. The peers are what one would do otherwise: two Stable-Baselines3 processes side by
-side, and Hydra's joblib launcher with one process per job running our own trainer (``pip install stable-baselines3 hydra-joblib-launcher``).
+side, and Hydra's joblib launcher with one process per job running our own trainer (``pip install
+stable-baselines3 hydra-joblib-launcher``).
 """
 
 from __future__ import annotations

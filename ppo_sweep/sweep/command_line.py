@@ -125,13 +125,24 @@ class _Check:
             request = study_request.read([setting for setting in self.settings if setting.key not in faulty], self.composer, _inspected)
         except ConfigError as error:
             self.faults += error.faults
+        drafts = list(self._defaults_of_study(request)) if request is not None else []
+        self.faults += [fault for draft in drafts if (fault := draft.second_environment())]
         if request is not None:
             for root in {config.results for config in request.defaults.values()}:
                 if fault := root_fault(Path(root), request.name, probe=self.given.task == "run"):
                     self.faults.append(fault)
+        warnings = [*self._inspect(drafts), *self._mistuned(drafts)]
         if self.faults or request is None:
             raise ConfigError(list(dict.fromkeys(self.faults)))
-        return Checked(self.given, (), (), self._hydra_argv(request.name), request)
+        return Checked(self.given, (), tuple(warnings), self._hydra_argv(request.name), request)
+
+    def _defaults_of_study(self, request: StudyRequest) -> Iterator[Draft]:
+        """The study's default configuration in each of its environments, as a job of a grid would be."""
+        settings = [setting for setting in self._usable() if not setting.swept and not setting.key.startswith("sweep")]
+        fixed = {setting.key: setting.values[0] for setting in settings}
+        if "env.id" in fixed:
+            fixed = {"env": "any"} | fixed
+        yield from self._drafts(fixed | {"env": environment} if environment else fixed for environment in request.defaults)
 
     def _usable(self) -> list[Setting]:
         """Settings that can be composed: the others have had their fault reported."""

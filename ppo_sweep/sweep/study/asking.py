@@ -71,25 +71,27 @@ def ask(study: Study, space: Space, sampler: str, seed: int) -> Asked:
 
 
 def complete(study: Study, trial_id: int, space: Space, sampler: str, seed: int) -> Asked:
-    """Finish asking for a trial that exists already."""
+    """Finish asking for a trial that exists already, with the parameters that it has."""
     storage = study._storage
     number = storage.get_trial_number_from_id(trial_id)
     earlier = study.get_trials(deepcopy=False)[:number]
     noted = storage.get_study_system_attrs(study._study_id)
-    overrides: Mapping[str, Any]
     if number == 0:
         default = space.default()
         distributions = space.distributions()
         made = Proposal(default.params, {label: distributions[label] for label in default.params}, {}, {})
-        overrides, outside = {}, default.outside
+        outside = default.outside
     else:
         made = propose(earlier, space, sampler, seed, study.directions, noted)
-        overrides, outside = space.overrides(made.params), ()
+        outside = ()
     for key, value in made.study_attrs.items():
         storage.set_study_system_attr(study._study_id, key, value)
     for key, value in made.system_attrs.items():
         storage.set_trial_system_attr(trial_id, key, value)
     written = storage.get_trial(trial_id).params
+    # Where several processes ask, one that was killed may have written of a proposal from an older history: what is there holds.
+    params = {**made.params, **written}
+    overrides: Mapping[str, Any] = space.overrides(params) if number else {}
     for label, value in made.params.items():
         if label not in written:
             distribution = made.distributions[label]
@@ -98,7 +100,7 @@ def complete(study: Study, trial_id: int, space: Space, sampler: str, seed: int)
     if outside:
         storage.set_trial_user_attr(trial_id, OUTSIDE, list(outside))
     storage.set_trial_state_values(trial_id, TrialState.RUNNING)
-    return Asked(number, trial_id, overrides, made.params)
+    return Asked(number, trial_id, overrides, params)
 
 
 def propose(

@@ -66,7 +66,7 @@ class Conductor:
     ) -> None:
         options = request.options
         self._request, self._record, self._ledger, self._begins, self._note = request, record, ledger, begins, note
-        self._said = False
+        self._said = self._refused = False
         self._timeline = Timeline(workers)
         self._objective = options.objectives[0]
         self._pieces: dict[int, Piece] = {}
@@ -183,14 +183,19 @@ class Conductor:
         return trial
 
     def _may_begin(self, already: int) -> bool:
-        """Whether there may be one more trial beside so many."""
+        """Whether there may be one more trial beside so many.
+
+        The first refusal is the last word, although a trial that is pruned later leaves room below ``max_env_steps``: when the study is
+        gone through again, the slot that was refused would get the trial that another slot was given after it.
+        """
         options = self._request.options
-        return (
+        self._refused = self._refused or not (
             already < self._request.most_trials
             and not self._exhausted()
             and (options.max_env_steps is None or self.trials.steps() < options.max_env_steps)
             and self._begins()
         )
+        return not self._refused
 
     def _exhausted(self) -> bool:
         """Whether the sampler has come upon nothing new for long: then there is hardly anything left to try."""
@@ -278,9 +283,14 @@ class Conductor:
             trial.values[index] = value
             before = self._record.is_reported(trial.number, rung.steps)
             self._record.report(trial.number, rung.steps, value)
-            reason = self._comparison.reason(trial, index, before=before)
+            if self._record.is_told(trial.number):
+                # Judged by what was known then: trials that a longer study has added since may have reported before this one.
+                reason = self._record.pruned_at(trial.number, rung.steps)
+            else:
+                behind = self._comparison.reason(trial, index, before=before)
+                reason = None if behind is None else f"at {rung.steps} steps: {behind}"
             if reason is not None:
-                self._prune(trial, f"at {rung.steps} steps: {reason}")
+                self._prune(trial, reason)
                 return
             self._record.judged(trial.number, index)
 

@@ -77,7 +77,8 @@ def candidates(
     """The trials to confirm, best first; trial 0 is not among them, because the default is confirmed in any case.
 
     With one objective: those within one pooled standard error of the best value (with one seed per trial: the best ones).
-    With several: the Pareto set. Equal configurations count once, and not at all if they are equal to the default one.
+    With several: the Pareto set, best first by the first objective. Equal configurations count once, and not at all if
+    they are equal to the default one.
 
     Args:
         limit: at most so many.
@@ -87,7 +88,7 @@ def candidates(
     if not complete:
         return ()
     if len(objectives) > 1:
-        chosen = pareto(complete, objectives)
+        chosen = _ranked(pareto(complete, objectives), objectives[0])  # which the limit cuts from its end
     else:
         ranked = _ranked(complete, objectives[0])
         error = pooled_standard_error(results)
@@ -123,12 +124,14 @@ def winner(confirmed: Mapping[str, Sequence[float]], objective: Objective) -> st
     """Which configuration is the best on the confirmation seeds.
 
     Args:
-        confirmed: name (``rank=1``, :data:`DEFAULT`) → scores.
+        confirmed: name (``rank=1``, :data:`DEFAULT`) → scores. One that failed on seeds that others have scores of is none of them:
+            it must not win by those that it did not fail on.
 
     Returns:
         A name; of equal ones the default, then the lower rank. None if nothing has the scores that the objective needs.
     """
-    values = {name: objective.value(scores) for name, scores in confirmed.items() if len(scores) >= objective.least_seeds}
+    most = max(map(len, confirmed.values()), default=0)
+    values = {name: objective.value(scores) for name, scores in confirmed.items() if len(scores) == most >= objective.least_seeds}
     if not values:
         return None
     best = max(values.values()) if objective.maximize else min(values.values())

@@ -62,7 +62,7 @@ class Confirming:
             self._export(trials[confirmation.best(results, options.objectives[0])], lines)
             return 0
         if len(options.objectives) > 1:
-            self._say([f"the Pareto set: {', '.join(f'trial {number}' for number in chosen)}; the first objective chooses among them"])
+            self._say([_pareto_sentence([trial.number for trial in confirmation.pareto(results, options.objectives)], chosen)])
         names = self._places({number: trials[number].overrides for number in chosen}) | {DEFAULT: 0}
         overrides = {name: trials[number].overrides if number in trials else {} for name, number in names.items()}
         confirmed = self._train(overrides, options.confirmation_seeds)
@@ -151,6 +151,9 @@ class Confirming:
                     jobs.append(Job(config, piece.path, {**request.fixed, **env, **overrides, "seed": seed}))
                     pieces.append(piece)
         results = train_all(jobs, self._study, self._options, command=self._command, interrupts=self._interrupts)
+        for index, ended in results.items():
+            if ended.state == "interrupted":  # a seed is missing that the same command would not miss
+                raise StorageError(f"{pieces[index].path}: {ended.reason}; the same command continues once the cause is gone")
         objective = request.options.objectives[0]
         scores: dict[str, dict[int, float]] = {}
         for name in chosen:
@@ -170,10 +173,18 @@ class Confirming:
         return scores
 
     def _export(self, trial: TrialResult, lines: Sequence[str]) -> None:
-        seeds = self._request.options.seeds
+        options = self._request.options
         overrides = {**self._request.fixed, **trial.overrides}
-        best.write(self._study, overrides, self._request.groups, seeds, [*lines, f"It was searched with the seeds below {seeds}."])
+        said = [*lines, f"It was searched with the seeds below {options.seeds}."]
+        best.write(self._study, overrides, self._request.groups, options.seeds, said, options.env)
         self._say([f"{self._study / BEST}: {'the default configuration' if trial.number == 0 else f'trial {trial.number}'}"])
+
+
+def _pareto_sentence(best: Sequence[int], chosen: Sequence[int]) -> str:
+    """Which trials no other one beats, and which of them are confirmed where that is not all of them (and not only the default)."""
+    shown, confirmed = (", ".join(f"trial {number}" for number in numbers) for numbers in (best, chosen))
+    left = {*best} - {*chosen, 0}
+    return f"the Pareto set: {shown}; the first objective chooses among {confirmed if left else 'them'}"
 
 
 def _mean(scores: Mapping[int, float]) -> str:

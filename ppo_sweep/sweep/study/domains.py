@@ -63,7 +63,7 @@ class Choices:
 
     def value(self, coordinate: Any) -> Any:
         """The knob's value at a coordinate."""
-        return next(value for value, own in zip(self.values, self.coordinates, strict=True) if _same(own, coordinate))
+        return next(value for value, own in zip(self.values, self.coordinates, strict=True) if same(own, coordinate))
 
     def coordinate(self, value: Any) -> Any:
         """The coordinate of a value.
@@ -72,7 +72,7 @@ class Choices:
             Outside: it is none of the choices.
         """
         for own, coordinate in zip(self.values, self.coordinates, strict=True):
-            if _same(own, value):
+            if same(own, value):
                 return coordinate
         raise Outside(value)
 
@@ -194,11 +194,12 @@ Domain = Choices | Interval
 def duplicates(values: tuple[Any, ...]) -> Iterator[Any]:
     """Values that occurred before: 1 and 1.0 are one, 1 and true are two."""
     for index, value in enumerate(values):
-        if any(_same(value, earlier) for earlier in values[:index]):
+        if any(same(value, earlier) for earlier in values[:index]):
             yield value
 
 
-def _same(one: Any, other: Any) -> bool:
+def same(one: Any, other: Any) -> bool:
+    """Whether two values are one: lists are compared as tuples are, and 1 is not true."""
     if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
         return list(one) == list(other)
     return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)

@@ -45,7 +45,7 @@ class Objective:
         """The statistic of scores, one per seed.
 
         ``iqm`` is the mean of the middle half, the outermost scores counted in part (Agarwal et al. 2021, arXiv
-        2108.13264); ``std`` has ddof = 1.
+        2108.13264); ``std`` has ddof = 1; ``mean_minus_std`` of scores that are minimised is their mean plus it: spread is bad both ways.
 
         Raises:
             ValueError: fewer scores than it needs.
@@ -53,7 +53,8 @@ class Objective:
         if len(scores) < self.least_seeds:
             raise ValueError(f"{self.statistic} of {len(scores)} scores is not defined")
         if self.statistic == "mean_minus_std":
-            return statistics.fmean(scores) - self.std_weight * statistics.stdev(scores)
+            spread = self.std_weight * statistics.stdev(scores)
+            return statistics.fmean(scores) - (spread if self.maximize else -spread)
         return _VALUES[self.statistic](scores)
 
     def over_environments(self, scores: Mapping[str, Sequence[float]]) -> float:

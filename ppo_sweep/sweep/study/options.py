@@ -122,6 +122,12 @@ class StudyOptions:
                         f"{made.statistic} of sweep.seeds={self.seeds} is not defined; use sweep.seeds={made.least_seeds} or more, "
                         "or sweep.metric=mean",
                     )
+        if "metric" in right and objective.Objective.of(self.metric[0], DIRECTIONS[0]).statistic == "std":
+            yield Fault(
+                "sweep.metric",
+                f"{self.metric[0]} says how far scores spread, not how good they are, and the first objective chooses what is confirmed; "
+                "for example sweep.metric=[mean,std] sweep.direction=[maximize,minimize]",
+            )
         several = "metric" in right and len(self.metric) > 1
         if several and "pruner" in right and self.pruner != "none":
             yield Fault(
@@ -137,6 +143,11 @@ class StudyOptions:
                 "sweep.pruner",
                 f"wilcoxon compares seeds pair by pair and needs at least {WILCOXON_SEEDS} of them: with sweep.seeds={self.seeds} its "
                 f"smallest p is {0.5**self.seeds:g}; use sweep.seeds={WILCOXON_SEEDS} or more, or sweep.pruner=median",
+            )
+        if {"pruner", "env"} <= right and self.pruner == "wilcoxon" and len(self.env) > 1:
+            yield Fault(
+                "sweep.pruner",
+                f"wilcoxon ranks differences of raw scores, which {' and '.join(self.env)} have on different scales; use median",
             )
         if {"pruner", "rungs"} <= right and self.pruner == "none" and self.rungs is not None:
             yield Fault("sweep.rungs", "nothing is pruned with sweep.pruner=none; leave it out")
@@ -155,8 +166,9 @@ def sampler_seed(seeds: object) -> int:
     if len(values) == 1 and isinstance(values[0], int) and not isinstance(values[0], bool) and values[0] >= 0:
         return values[0]
     shown = ",".join(map(str, values))
+    how_many = f"sweep.seeds={len(values)}" if len(values) > 1 else "sweep.seeds"
     raise ConfigError(
-        [Fault("seed", f"{shown}: one seed seeds the study's sampler; how many seeds each trial gets is sweep.seeds={len(values)}")]
+        [Fault("seed", f"{shown}: one seed, a whole number, seeds the study's sampler; how many each trial gets is {how_many}")]
     )
 
 

@@ -78,8 +78,15 @@ class Piece:
 
     def score(self, objective: Objective) -> float | None:
         """What the run is worth as its files are, raw; None if it has no score."""
+        return self.scored(objective)[0]
+
+    def scored(self, objective: Objective) -> tuple[float | None, str | None]:
+        """Its score as :meth:`score`, and why there is none if there is none."""
         wanted = self.config if objective.score is None else self.config.replace(score=objective.score)
-        return diverged_score(wanted, self.path, worse=objective.worse_score) if self.diverged else score(wanted, self.path)[0]
+        if not self.diverged:
+            return score(wanted, self.path)
+        assert self.result is not None
+        return diverged_score(wanted, self.path, worse=objective.worse_score), self.result.reason
 
 
 class NoWorth(ValueError):
@@ -131,12 +138,11 @@ class TrialRuns:
         """
         final = []
         for objective in objectives:
-            scores = [piece.score(objective) for piece in self.pieces]
-            known = [value for value in scores if value is not None]
-            if len(known) < len(scores):
-                piece = self.pieces[scores.index(None)]
-                why = piece.result.reason if piece.result is not None else None
-                raise NoWorth(f"{piece.name} has no score: {why or 'no training episode was finished'}")
+            found = [(piece, *piece.scored(objective)) for piece in self.pieces]
+            known = [value for _, value, _ in found if value is not None]
+            without = next((f"{piece.name} has no score: {why}" for piece, value, why in found if value is None), None)
+            if without is not None:
+                raise NoWorth(without)
             final.append(worth(objective, self.pieces, known))
             self.scores = self.scores or seed_scores(self.pieces, known)
         self.final = tuple(final)

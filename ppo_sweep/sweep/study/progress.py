@@ -105,7 +105,7 @@ def progress(study: Path, kept: Mapping[str, Any], runs: Sequence[Run]) -> Study
         dict(Counter(row["state"] for row in rows)),
         running,
         _best(rows, identity),
-        _stage(kept, runs),
+        "" if trials else _stage(kept, runs, len(rows)),
         _steps_left(n_trials, limit, rows, trials),
     )
 
@@ -157,7 +157,8 @@ def _best(rows: Sequence[Mapping[str, str]], identity: Mapping[str, Any]) -> tup
     return int(row["number"]), value, float(row["value_std"]) if row["value_std"] else None
 
 
-def _stage(kept: Mapping[str, Any], runs: Sequence[Run]) -> str:
+def _stage(kept: Mapping[str, Any], runs: Sequence[Run], ended: int) -> str:
+    """What follows the search of so many ended trials; a study that is made longer has been confirmed with fewer, and searches again."""
     confirming = [run for run in runs if run.path.startswith("confirm/")]
     if not confirming:
         return ""
@@ -166,6 +167,8 @@ def _stage(kept: Mapping[str, Any], runs: Sequence[Run]) -> str:
     over = sum(run.state in _ENDED for run in shown)
     confirmed = kept.get(CONFIRMED)
     if over == len(shown) and isinstance(confirmed, dict):
+        if confirmed.get("of") != ended:
+            return ""
         winner = confirmed.get("trials", {}).get(confirmed.get("winner"))
         return f"confirmed: {'the default configuration' if winner == 0 else f'trial {winner}'}"
     return f"{'report' if reporting else 'confirmation'} seeds: {over} of {len(shown)} runs"

@@ -1,9 +1,9 @@
 """What a study's storage holds, as its conductor reads and writes it: each fact once.
 
 A study that is taken up again goes through its events from the first one on; what the storage holds
-already is not written again, and a trial that it holds is not asked for again. Where several processes have been
-at work on it, there is no first event to begin at: then only trials that have not ended and are
-nobody's are taken up, in the order of their numbers.
+already is not written again, a trial that it holds is not asked for again, and of a trial that has ended
+nothing is written. Where several processes have been at work on it, there is no first event to begin at: then only
+trials that have not ended and are nobody's are taken up, in the order of their numbers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from ppo_sweep.sweep.study import asking
+from ppo_sweep.sweep.study import asking, stored_trials
 from ppo_sweep.sweep.study.asking import Asked
 from ppo_sweep.sweep.study.claims import Claims
 from ppo_sweep.sweep.study.space import Space
@@ -129,9 +129,10 @@ class Record:
         return self._attrs[number][key]
 
     def note(self, number: int, key: str, value: Any) -> None:
-        """Write an attribute of a trial, unless it is there."""
+        """Write an attribute of a trial, unless it is there, or the trial had ended before."""
         if self._attrs[number].get(key, _ABSENT) != value:
-            self._study._storage.set_trial_user_attr(self._ids[number], key, value)
+            if not self.is_told(number):
+                self._study._storage.set_trial_user_attr(self._ids[number], key, value)
             self._attrs[number][key] = value
 
     def is_reported(self, number: int, step: int) -> bool:
@@ -145,7 +146,7 @@ class Record:
 
     def report(self, number: int, step: int, value: float) -> None:
         """Write what a trial is worth at a rung."""
-        if not self.is_reported(number, step):
+        if not self.is_reported(number, step) and not self.is_told(number):
             self._study._storage.set_trial_intermediate_value(self._ids[number], step, value)
 
     def judged(self, number: int, rung: int) -> None:
@@ -161,6 +162,13 @@ class Record:
         """Whether a trial had ended when this process took it up."""
         found = self._trials.get(number)
         return found is not None and found.state.is_finished()
+
+    def pruned_at(self, number: int, step: int) -> str | None:
+        """Why a trial that had ended was pruned, if it was, and at this rung: the last that it reported."""
+        found = self._trials[number]
+        if found.state != TrialState.PRUNED or step != max(found.intermediate_values, default=None):
+            return None
+        return str(found.user_attrs.get(stored_trials.REASON))
 
     def tell(self, number: int, state: str, values: Sequence[float] | None) -> None:
         """Write how a trial ended."""

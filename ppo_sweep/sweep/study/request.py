@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -88,9 +88,19 @@ def read(settings: Sequence[Setting], composer: Composer, inspect: Callable[[Env
     given = composer.compose({key: str(value) for key, value in fixed.items() if composer.is_group(key)}).values["sweep"]
     given = {**given, **{key.removeprefix("sweep."): value for key, value in fixed.items() if key.startswith("sweep.")}}
     faults = [Fault(key, "cannot be searched: it says how the study goes") for key in typed if key.startswith("sweep.")]
+    if composed.grid:
+        faults.append(
+            Fault(
+                "sweep",
+                f"a study searches its space, not a grid, and the chosen files bring one along (hydra.sweeper.params: "
+                f"{', '.join(composed.grid)}); leave out sweep= to train the grid, or the file it comes from",
+            )
+        )
     if composed.values.get("force"):
         faults.append(Fault("force", "would train every run of the study anew; remove the study's directory, or give another study="))
-    seed = _try(lambda: sampler_seed([value for setting in own if setting.key == "seed" for value in setting.values] or 0), faults)
+    # An interval has no values, and is no seed either.
+    seeds = [value for setting in own if setting.key == "seed" for value in setting.values or [setting.text]]
+    seed = _try(lambda: sampler_seed(seeds or 0), faults)
     options = _try(lambda: StudyOptions.of(given), faults)
     if options is not None:
         faults += _package_faults(options)
@@ -109,7 +119,7 @@ def read(settings: Sequence[Setting], composer: Composer, inspect: Callable[[Env
         raise ConfigError(list(dict.fromkeys(faults)))
     budgets = _budgets(space, inspect, faults)
     rungs = _try(lambda: place(budgets, options.pruner, options.rungs), faults) if budgets else None
-    faults += _sampler_faults(options, space) + _scale_faults(options, space)
+    faults += [*_sampler_faults(options, space), *_scale_faults(options, space), *_evaluation_faults(options, space)]
     if faults or rungs is None:
         raise ConfigError(list(dict.fromkeys(faults)))
     rungs = with_scores(rungs, budgets, options.objectives[0].score)
@@ -181,6 +191,19 @@ def _scale_faults(options: StudyOptions, space: Space) -> list[Fault]:
         Fault("sweep.env", f"{env} has no env.score_reference, so its scores cannot be put on one scale with others; set it in conf/env/")
         for env in without
     ]
+
+
+def _evaluation_faults(options: StudyOptions, space: Space) -> Iterator[Fault]:
+    """A metric of evaluations needs them: deterministic ones, at a run's end at the latest."""
+    configs = [space.config({}, env) for env in options.env or (None,)]
+    for metric, objective in zip(options.metric, options.objectives, strict=True):
+        if objective.score == "eval":
+            if not all(config.eval.every or config.score == "eval" for config in configs):
+                yield Fault("sweep.metric", f"{metric} is of evaluations, and none is made; give score=eval, or eval.every=10")
+            elif any(config.eval.mode == "sampled" for config in configs):
+                yield Fault(
+                    "sweep.metric", f"{metric} is of the deterministic evaluation, but eval.mode=sampled makes none; use eval.mode=both"
+                )
 
 
 def _notes(options: StudyOptions, space: Space, rungs: Rungs, most_trials: int) -> tuple[str, ...]:

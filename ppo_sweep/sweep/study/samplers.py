@@ -45,6 +45,9 @@ from ppo_sweep.sweep.study.space_checks import Searched
 #: Trials of one generation; Optuna's 50 would leave no second generation in most studies.
 NSGA2_POPULATION = 20
 
+#: A grid is listed whole at every ask.
+MAX_POINTS = 100_000
+
 #: What a sampler needs beside Optuna → how to get it.
 _PACKAGES = {"gp": ("scipy", "torch"), "cmaes": ("cmaes",), "qmc": ("scipy",)}
 
@@ -84,6 +87,10 @@ def faults(name: str, space: Space) -> list[Fault]:
                         f"{searched.domain} has no end of values for a grid; name choices, give a step, or use another sampler",
                     )
                 )
+        if (size := _grid_size(space)) > MAX_POINTS:
+            found.append(
+                Fault("sweep.sampler", f"this grid has {size} points; one study may have {MAX_POINTS}: use another sampler, or steps")
+            )
     if name == "cmaes" and len(_numbers(space)) < 2:
         found.append(
             Fault(
@@ -93,6 +100,11 @@ def faults(name: str, space: Space) -> list[Fault]:
             )
         )
     return found
+
+
+def _grid_size(space: Space) -> int:
+    """How many points a grid has at most, endless knobs counted as one."""
+    return math.prod(len(searched.domain.points() or (None,)) for searched in space.searched)
 
 
 def most_trials(name: str, space: Space) -> int | None:

@@ -10,7 +10,7 @@ from ppo_sweep import config
 from ppo_sweep.config import ConfigError, Fault
 from ppo_sweep.runs import naming
 from ppo_sweep.sweep.composition import Composition
-from ppo_sweep.sweep.study import definition
+from ppo_sweep.sweep.study import definition, domains
 from ppo_sweep.sweep.study.compositions import Compositions
 from ppo_sweep.sweep.study.domains import Choices, Domain, Outside
 
@@ -149,7 +149,8 @@ def conditions(
 
 def holds(parent: str, allowed: Sequence[Any], chosen: Mapping[str, Any], composed: Composition) -> bool:
     """Whether a condition is met."""
-    return _among(present(parent, chosen, composed), allowed)
+    now = present(parent, chosen, composed)
+    return any(domains.same(now, one) for one in allowed)
 
 
 def present(key: str, chosen: Mapping[str, Any], composed: Composition) -> Any:
@@ -239,10 +240,6 @@ def _ordered(read: Mapping[str, Searched]) -> list[Searched]:
         waiting.remove(ready)
         ordered.append(ready)
     return ordered
-
-
-def _among(value: Any, allowed: Sequence[Any]) -> bool:
-    return any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in allowed)
 
 
 def _knobs() -> frozenset[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import optuna
 import pytest
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 from spaces import default_space, space
 
 from ppo_sweep.sweep.study import asking, samplers
@@ -148,6 +148,21 @@ def test_an_ask_that_was_killed_anywhere_is_completed_with_the_same_parameters(s
         assert (found.number, dict(found.params), dict(found.overrides)) == (wanted.number, dict(wanted.params), dict(wanted.overrides))
         assert len(study.trials) == wanted.number + 1
         assert not study.get_trials(states=(TrialState.WAITING,))
+
+
+def test_what_another_process_has_written_of_a_trial_is_what_is_trained(tmp_path: Path) -> None:
+    made = space(MIXED)
+    study = open_study(tmp_path, "test", ["maximize"]).study
+    for _ in range(3):
+        ended(study, asking.ask(study, made, "random", SEED))
+    storage, lr = study._storage, made.distributions()["algo.lr"]
+    waiting = storage.create_new_trial(study._study_id, create_trial(state=TrialState.WAITING))
+    storage.set_trial_param(waiting, "algo.lr", lr.to_internal_repr(0.005), lr)
+    asked = asking.complete(study, waiting, made, "random", SEED)
+    stored = storage.get_trial(waiting)
+    assert asked.overrides["algo.lr"] == pytest.approx(0.005)
+    assert stored.params == asked.params
+    assert stored.user_attrs["overrides"] == asked.overrides == made.overrides(stored.params)
 
 
 def test_trial_0_is_the_default_configuration(tmp_path: Path) -> None:

@@ -71,6 +71,14 @@ def test_best_yaml_begins_with_the_command_that_runs_it_and_what_may_be_said(tmp
     }
 
 
+def test_the_winner_of_several_environments_is_run_in_all_of_them(tmp_path: Path) -> None:
+    study = tmp_path / "both"
+    study.mkdir()
+    best.write(study, {"env": "pendulum", "algo.lr": 1e-3}, ("env",), 3, [], ("hopper", "walker2d"))
+    assert (study / "best.yaml").read_text().splitlines()[0].endswith("-m 'seed=range(3,8)' env=hopper,walker2d")
+    assert composed(study).env.id == "Hopper-v5" and composed(study, "env=walker2d").env.id == "Walker2d-v5"
+
+
 def test_trials_csv_has_a_row_per_trial_and_a_column_per_knob(tmp_path: Path) -> None:
     results = [
         TrialResult(1, "PRUNED", (1.5,), (1.0, 2.0), {"algo.lr": 2e-5, "network.hidden": (32,)}, 4096, reason="1.5 is place 3 of 3"),

@@ -72,6 +72,7 @@ def test_several_objectives_confirm_the_pareto_set() -> None:
     trials = [trial(number, 1, 2, values=tuple(map(float, point))) for number, point in enumerate(points)]
     assert [result.number for result in pareto(trials, objectives)] == [1, 2, 4]
     assert candidates(trials, objectives, 8) == (1, 2, 4)
+    assert candidates([trial(9, 1, 2, values=(4.0, 4.0)), *trials], objectives, 2) == (9, 1), "the limit cuts by the first objective"
 
 
 def test_the_confirmation_seeds_choose_the_winner() -> None:
@@ -80,6 +81,7 @@ def test_the_confirmation_seeds_choose_the_winner() -> None:
     assert winner({"rank=2": [4, 4], "rank=1": [4, 4], DEFAULT: [1, 1]}, MEAN) == "rank=1"
     assert winner({"rank=1": [1, 2], DEFAULT: [4, 4]}, Objective("mean", maximize=False)) == "rank=1"
     assert winner({"rank=1": []}, MEAN) is None
+    assert winner({"rank=1": [9], "rank=2": [5, 5], DEFAULT: [4, 4]}, MEAN) == "rank=2", "it failed on a seed that the others have"
 
 
 def scores(mean: float, n: int = 10, seed: int = 0) -> dict[int, float]:

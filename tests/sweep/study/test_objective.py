@@ -15,6 +15,8 @@ def test_statistics_of_seeds() -> None:
     assert Objective("std").value(scores) == pytest.approx((50 / 3) ** 0.5)
     assert Objective("mean_minus_std", std_weight=2).value(scores) == pytest.approx(4 - 2 * (50 / 3) ** 0.5)
     assert Objective("min").value(scores) == 1.0
+    costs = Objective("mean_minus_std", std_weight=2, maximize=False)
+    assert costs.value(scores) == pytest.approx(4 + 2 * (50 / 3) ** 0.5), "spread is bad both ways"
 
 
 def test_the_interquartile_mean_counts_the_outermost_values_in_part() -> None:

@@ -63,6 +63,38 @@ def test_an_id_alone_names_the_study() -> None:
     assert made.fixed["env"] == "any"
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["seed=interval(0,5)"], "seed: interval(0,5): one seed, a whole number, seeds the study's sampler"),
+        (["experiment=article"], "sweep: a study searches its space, not a grid, and the chosen files bring one along"),
+        (["sweep.metric=eval.mean"], "sweep.metric: eval.mean is of evaluations, and none is made; give score=eval, or eval.every=10"),
+        (["sweep.metric=eval.mean", "eval.every=5", "eval.mode=sampled"], "eval.mode=sampled makes none; use eval.mode=both"),
+    ],
+)
+def test_what_does_not_go_together_is_named(words: list[str], said: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        read("sweep=tpe", *words)
+    assert said in str(raised.value)
+
+
+def test_a_metric_of_evaluations_is_fine_where_they_are_made() -> None:
+    assert read("sweep=tpe", "sweep.metric=eval.mean", "score=eval").options.metric == ("eval.mean",)
+    assert read("sweep=tpe", "sweep.metric=eval.mean", "eval.every=5").options.metric == ("eval.mean",)
+
+
+def test_the_default_configuration_is_checked_as_a_run_of_a_grid_is() -> None:
+    short = "total_steps=50000 is shorter than one episode in each of 64 environments (64000 steps)"
+    mistuned = "tuned=strong_walker2d holds values for recipe=strong env=walker2d, but this is recipe=strong env=hopper"
+    words = ["-m", "sweep=tpe", "sweep.pruner=none", "env=hopper"]
+    found = check([*words, "total_steps=50000"]).warnings
+    assert any(warning.startswith(short) for warning in found)
+    assert any(warning.startswith(mistuned) for warning in check([*words, "tuned=strong_walker2d"]).warnings)
+    assert check(words).warnings == ()
+    with pytest.raises(ConfigError, match=r"env\.id: Ant-v5 is another environment than env=hopper"):
+        check([*words, "env.id=Ant-v5"])
+
+
 def test_faults_of_options_space_and_seed_are_named_together() -> None:
     with pytest.raises(ConfigError) as raised:
         read("sweep=tpe", "sweep.n_trial=3", "seed=0,1", "algo.lrr=interval(0,1)", "env=hopper,walker2d")

@@ -255,6 +255,24 @@ def test_more_trials_later_continue_the_study(train: Train) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_study_of_limited_steps_can_be_gone_through_again_and_made_longer(seed: int, train: Train) -> None:
+    """What is pruned after the limit was reached leaves room below it, and what is added later reports before trials that were judged."""
+    line = study("some", f"sweep.n_trials=30 sweep.prune_audit=0 sweep.max_env_steps=3000 seed={seed}")
+    assert train(line) == 0
+    before = trials("some")
+    assert train(line) == 0
+    assert trials("some") == before
+    more = line.replace("=3000", "=5000")
+    assert train(more) == 0
+    longer = trials("some")
+    assert longer[: len(before)] == before and len(longer) > len(before)
+    assert "PRUNED" in {row["state"] for row in table("some")}, "otherwise nothing is tested"
+    assert train(more) == 0
+    assert trials("some") == longer
+
+
+@pytest.mark.slow
 def test_a_longer_study_confirms_anew_and_what_was_confirmed_keeps_its_place(train: Train) -> None:
     confirm = "sweep.pruner=none sweep.confirm_top=8 sweep.confirm_seeds=1 sweep.report_seeds=1 sweep.seeds=2"
     assert train(study("grown", f"{confirm} sweep.n_trials=2")) == 0

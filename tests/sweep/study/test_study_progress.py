@@ -93,8 +93,11 @@ def test_what_follows_the_search_is_told(directory: Path) -> None:
     assert stage() == ""
     assert stage(*fresh) == "confirmation seeds: 1 of 2 runs"
     assert stage(*fresh, run("confirm/rank=1/seed=2000", "queued", 0)) == "report seeds: 0 of 1 runs"
-    confirmed = {"trials": {"rank=1": 2, "default": 0}, "winner": "rank=1"}
-    assert stage(fresh[0], run("confirm/rank=1/seed=2000"), confirmed=confirmed) == "confirmed: trial 2"
+    confirmed = {"of": 4, "trials": {"rank=1": 2, "default": 0}, "winner": "rank=1"}
+    over = fresh[0], run("confirm/rank=1/seed=2000")
+    assert stage(*over, confirmed=confirmed) == "confirmed: trial 2"
+    assert stage(*over, confirmed=confirmed | {"of": 3}) == "", "a study that was made longer searches again"
+    assert stage(*over, run("trial=0004/seed=0", "running", 300), confirmed=confirmed) == ""
 
 
 def test_a_grid_is_no_study_and_a_damaged_table_is_named(directory: Path) -> None:

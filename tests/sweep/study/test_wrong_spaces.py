@@ -166,6 +166,9 @@ OPTIONS: list[tuple[dict[str, Any], str]] = [
         {"metric": ["mean", "std"], "direction": ["maximize", "minimize"], "pruner": "none", "sampler": "cmaes"},
         "sweep.sampler: cmaes optimises one objective, not 2",
     ),
+    ({"metric": "std", "direction": "minimize"}, "sweep.metric: std says how far scores spread, not how good they are"),
+    ({"metric": ["auc.std", "mean"]}, "auc.std says how far scores spread"),
+    ({"pruner": "wilcoxon", "seeds": 4, "env": ["hopper", "pendulum"]}, "which hopper and pendulum have on different scales"),
     ({"direction": "up"}, "sweep.direction: 'up' is not one of maximize | minimize"),
     ({"pruner": "wilcoxon"}, "needs at least 4 of them: with sweep.seeds=3 its smallest p is 0.125; use sweep.seeds=4 or more"),
     ({"rungs": [0.5, 0.25]}, "sweep.rungs: [0.5, 0.25] is not a rising list of places"),
@@ -206,8 +209,10 @@ def test_an_environment_that_does_not_exist_is_named() -> None:
 
 def test_several_seeds_are_refused_with_a_pointer_to_sweep_seeds() -> None:
     assert sampler_seed(4) == sampler_seed([4]) == 4
-    with pytest.raises(ConfigError, match=r"seed: 0,1,2: one seed seeds the study's sampler; .* sweep\.seeds=3"):
+    with pytest.raises(ConfigError, match=r"seed: 0,1,2: one seed, a whole number, seeds the study's sampler; .* sweep\.seeds=3"):
         sampler_seed((0, 1, 2))
+    with pytest.raises(ConfigError, match=r"seed: -1: one seed, a whole number, .* sweep\.seeds$"):
+        sampler_seed(-1)
 
 
 def test_a_grid_without_end_and_too_few_numbers_for_cmaes_are_named() -> None:
@@ -215,6 +220,10 @@ def test_a_grid_without_end_and_too_few_numbers_for_cmaes_are_named() -> None:
     [fault] = samplers.faults("grid", made)
     assert fault.key == "algo.lr"
     assert "has no end of values for a grid" in fault.message
+    [fault] = samplers.faults(
+        "grid", space({"algo.epochs": {"low": 1, "high": 1000}, "algo.lr": {"low": 1e-4, "high": 2e-2, "step": 1e-4}})
+    )
+    assert str(fault) == "sweep.sampler: this grid has 200000 points; one study may have 100000: use another sampler, or steps"
     assert any("at least 2 intervals" in fault.message for fault in samplers.faults("cmaes", made))
 
 

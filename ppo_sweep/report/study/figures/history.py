@@ -44,7 +44,8 @@ def panel(ax: Axes, search: Search, objective: int = 0) -> Axes:
         best = np.maximum.accumulate(y) if search.objectives[objective].maximize else np.minimum.accumulate(y)
         end = max(trial.number for trial in search.ended)
         ax.step([*x, end], [*best, best[-1]], where="post", color=style.INK, linewidth=1.1, zorder=2)
-    spreads = search.metrics[objective].rpartition(".")[2] == "mean" and len(complete) <= _SPREADS
+    # Seeds' scores are kept of the first objective.
+    spreads = objective == 0 and search.metrics[0].rpartition(".")[2] == "mean" and len(complete) <= _SPREADS
     for trial in complete if spreads else []:
         if len(trial.result.scores) > 1:
             half = float(np.std(trial.result.scores, ddof=1))
@@ -92,7 +93,8 @@ def _entries(search: Search) -> list[tuple[str, object]]:
 
 def caption(search: Search) -> str:
     """What is shown."""
-    spread = any(name.rpartition(".")[2] == "mean" for name in search.metrics) and len(search.complete) <= _SPREADS
+    spread = search.metrics[0].rpartition(".")[2] == "mean" and len(search.complete) <= _SPREADS
+    worse = "lower" if search.objectives[0].worse_score(0, 1) == 0 else "higher"
     pruned, failed = bool(search.states("PRUNED")), bool(search.states("FAIL"))
     diverged = any(trial.result.diverged for trial in search.complete)
     return sentences(
@@ -101,5 +103,5 @@ def caption(search: Search) -> str:
         "Dotted: the default configuration." if common.default_of(search) is not None else "",
         "A pruned trial stands at what it was worth at its last rung, which does not compare with a whole run's." if pruned else "",
         "A failed one has no value and stands at the bottom." if failed else "",
-        "A diverged seed counts as the lower of its last finite score and the random policy's." if diverged else "",
+        f"A diverged seed counts as the {worse} of its last finite score and the random policy's." if diverged else "",
     )
