@@ -134,7 +134,8 @@ def our_jobs(rows: Sequence[dict[str, str]], more: Sequence[str]) -> dict[str, l
     chosen = rows[:: max(1, len(rows) // SAMPLE)][:SAMPLE]
     base = [*TRAIN, "env=hopper", f"total_steps={TOTAL_STEPS}", "study=alone", *more]
     knobs = {line["number"]: [f"{key}={value}" for key, value in line.items() if "." in key and value] for line in chosen}
-    return {f"trial={number}": [*base, *values, "results={out}"] for number, values in knobs.items()}
+    # An equals sign in a value would have to be quoted for Hydra.
+    return {f"trial-{number}": [*base, *values, "results={out}"] for number, values in knobs.items()}
 
 
 def peer_jobs() -> dict[str, list[str]]:
@@ -143,7 +144,7 @@ def peer_jobs() -> dict[str, list[str]]:
         return {}
     script = str(Path(__file__).with_name("train_peer.py"))
     base = [sys.executable, script, "--env", "Hopper-v5", "--steps", str(TOTAL_STEPS), "--workers", "1"]
-    return {f"seed={seed}": [*base, "--seeds", str(seed), "--out", "{out}"] for seed in range(SAMPLE_OF_PEER)}
+    return {f"seed-{seed}": [*base, "--seeds", str(seed), "--out", "{out}"] for seed in range(SAMPLE_OF_PEER)}
 
 
 def one_process_per_job(out: Path, jobs: dict[str, list[str]]) -> float:

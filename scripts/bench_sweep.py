@@ -53,7 +53,7 @@ def timed(commands: list[list[str]]) -> float:
 
 
 def whole(steps: float) -> int:
-    """The next number of whole rollouts, at least two."""
+    """The nearest number of whole rollouts, at least two."""
     return max(2, round(steps / ROLLOUT)) * ROLLOUT
 
 

@@ -196,7 +196,7 @@ class _Training:
         if clipping:
             self._add_statistics(block, clipping)
         if stopping:
-            self._drop_non_finite()  # who stops in mid-epoch does not see its end
+            self._drop_non_finite(stopping)  # who stops in mid-epoch does not see its end
         self._stop(stopping)
         return start + len(clipping) * width
 
@@ -238,7 +238,7 @@ class _Training:
 
     def _judge_epoch(self) -> None:
         """After an epoch: drop members with non-finite numbers, stop those past their KL."""
-        self._drop_non_finite()
+        self._drop_non_finite(self.rows)
         past = [
             p for p in self.rows if self._watches(p, "minibatch_max") and kl_stop.past(self.configs[p].algo, self.progress[p].largest_kl)
         ]
@@ -257,13 +257,13 @@ class _Training:
                     past.append(self.rows[k])
         self._stop(past)
 
-    def _drop_non_finite(self) -> None:
-        """Let members with a non-finite loss or parameter go; nothing of them is written back."""
-        finite = torch.isfinite(self.params).all(-1).tolist()
-        for k, p in enumerate(self.rows):
+    def _drop_non_finite(self, members: list[int]) -> None:
+        """Let those of ``members`` with a non-finite loss or parameter go; nothing of them is written back."""
+        finite = dict(zip(self.rows, torch.isfinite(self.params).all(-1).tolist(), strict=True))
+        for p in members:
             progress = self.progress[p]
-            if not finite[k] or not np.isfinite([*progress.policy_sums, *progress.value_sums]).all():
-                progress.failure = f"non-finite {'parameter' if not finite[k] else 'loss'} in epoch {progress.epochs}"
+            if not finite[p] or not np.isfinite([*progress.policy_sums, *progress.value_sums]).all():
+                progress.failure = f"non-finite {'loss' if finite[p] else 'parameter'} in epoch {progress.epochs}"
         self.keep([p for p in self.rows if self.progress[p].failure is None])
 
     def _stop(self, members: list[int]) -> None:

@@ -138,7 +138,7 @@ class _Check:
 
     def _defaults_of_study(self, request: StudyRequest) -> Iterator[Draft]:
         """The study's default configuration in each of its environments, as a job of a grid would be."""
-        settings = [setting for setting in self._usable() if not setting.swept and not setting.key.startswith("sweep")]
+        settings = [setting for setting in self._usable() if not setting.swept and not setting.key.startswith("sweep.")]
         fixed = {setting.key: setting.values[0] for setting in settings}
         if "env.id" in fixed:
             fixed = {"env": "any"} | fixed
@@ -195,7 +195,8 @@ class _Check:
                 continue
             try:
                 typed = {key: value for key, value in job.items() if key not in groups}
-                yield Draft(job, composed.choices, overlay(composed.values, typed), composed.values["env"].get("id"))
+                values = {key: value for key, value in composed.values.items() if key != "sweep"}  # a study's options are no knobs
+                yield Draft(job, composed.choices, overlay(values, typed), values["env"].get("id"))
             except ConfigError as error:
                 self.faults += error.faults
 

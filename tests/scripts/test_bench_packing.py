@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ppo_sweep.sweep.command_line import check
 from scripts import bench_packing
 from scripts.bench_packing import TOTAL_STEPS, Look, one_process_per_job, watched
 from scripts.train_peer import budget
@@ -51,6 +52,18 @@ def test_times_of_another_processor_are_not_added(tmp_path: Path, monkeypatch: p
     (tmp_path / "packing.json").write_text('{"processor": "Slide rule", "overrides": []}')
     with pytest.raises(SystemExit, match=r"Slide rule.*Abacus.*another --out"):
         bench_packing.packing(tmp_path, [])
+
+
+def test_our_jobs_are_commands_that_train_py_takes(tmp_path: Path) -> None:
+    knobs = [{"algo.lr": "0.001", "algo.max_kl": "null"}, {"algo.lr": "3e-05", "algo.max_kl": ""}]
+    rows = [{"number": str(number), "state": "COMPLETE", "reason": "", **knobs[number % 2]} for number in range(60)]
+    jobs = bench_packing.our_jobs(rows, ["recipe=standard"])
+    assert len(jobs) == bench_packing.SAMPLE
+    for name, (_, _, *words) in jobs.items():
+        [job] = check([word.replace("{out}", str(tmp_path / name)) for word in words]).jobs
+        assert (job.config.env.id, job.config.total_steps, job.config.algo.n_envs) == ("Hopper-v5", TOTAL_STEPS, 1)
+        assert job.config.algo.max_kl is None
+        assert job.path.is_relative_to(tmp_path / name / "alone")
 
 
 def test_a_job_that_was_interrupted_is_timed_anew_and_a_whole_one_is_not(tmp_path: Path) -> None:

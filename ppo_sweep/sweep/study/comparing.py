@@ -52,6 +52,8 @@ class Comparison:
         Args:
             before: it had been reported there before this process took it up.
         """
+        if self._record.went_on(trial.number, self._request.rungs.rungs[rung].steps):
+            return None  # by what was known then; trials that a longer study has added may have reported before it since
         request = self._request
         if rungs.never_pruned(request.seed, trial.number, request.options.prune_audit):
             return None

@@ -124,8 +124,8 @@ def winner(confirmed: Mapping[str, Sequence[float]], objective: Objective) -> st
     """Which configuration is the best on the confirmation seeds.
 
     Args:
-        confirmed: name (``rank=1``, :data:`DEFAULT`) → scores. One that failed on seeds that others have scores of is none of them:
-            it must not win by those that it did not fail on.
+        confirmed: name (``rank=1``, :data:`DEFAULT`) → scores. Only those with the most of them can win: what failed on a seed must
+            not win by the others.
 
     Returns:
         A name; of equal ones the default, then the lower rank. None if nothing has the scores that the objective needs.

@@ -184,7 +184,7 @@ def _pareto_sentence(best: Sequence[int], chosen: Sequence[int]) -> str:
     """Which trials no other one beats, and which of them are confirmed where that is not all of them (and not only the default)."""
     shown, confirmed = (", ".join(f"trial {number}" for number in numbers) for numbers in (best, chosen))
     left = {*best} - {*chosen, 0}
-    return f"the Pareto set: {shown}; the first objective chooses among {confirmed if left else 'them'}"
+    return f"the Pareto set: {shown}; the first objective chooses among {confirmed if left and chosen else 'them'}"
 
 
 def _mean(scores: Mapping[int, float]) -> str:

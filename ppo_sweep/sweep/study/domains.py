@@ -11,7 +11,7 @@ Optuna searches the *coordinate*, which is the knob's value except that
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -162,10 +162,10 @@ class Interval:
             return int(found)
         return float(found)
 
-    def points(self) -> tuple[Any, ...] | None:
+    def points(self) -> Sequence[Any] | None:
         """Every coordinate, or None if there are infinitely many."""
         if self.whole:
-            return tuple(range(int(self.low), int(self.high) + 1, int(self.step or 1)))
+            return range(int(self.low), int(self.high) + 1, int(self.step or 1))
         if self.step is None:
             return None
         low, step = Decimal(repr(self.low)), Decimal(repr(self.step))  # 0.3, not 0.30000000000000004

@@ -163,6 +163,11 @@ class Record:
         found = self._trials.get(number)
         return found is not None and found.state.is_finished()
 
+    def went_on(self, number: int, step: int) -> bool:
+        """Whether a trial had reported at a later rung than this one before this process took it up."""
+        found = self._trials.get(number)
+        return found is not None and any(later > step for later in found.intermediate_values)
+
     def pruned_at(self, number: int, step: int) -> str | None:
         """Why a trial that had ended was pruned, if it was, and at this rung: the last that it reported."""
         found = self._trials[number]

@@ -92,8 +92,8 @@ def read(settings: Sequence[Setting], composer: Composer, inspect: Callable[[Env
         faults.append(
             Fault(
                 "sweep",
-                f"a study searches its space, not a grid, and the chosen files bring one along (hydra.sweeper.params: "
-                f"{', '.join(composed.grid)}); leave out sweep= to train the grid, or the file it comes from",
+                f"a study searches its space, not a grid, and there is one (hydra.sweeper.params: {', '.join(composed.grid)}); leave out "
+                "sweep= to train it, or the file it comes from",
             )
         )
     if composed.values.get("force"):

@@ -89,7 +89,9 @@ def faults(name: str, space: Space) -> list[Fault]:
                 )
         if (size := _grid_size(space)) > MAX_POINTS:
             found.append(
-                Fault("sweep.sampler", f"this grid has {size} points; one study may have {MAX_POINTS}: use another sampler, or steps")
+                Fault(
+                    "sweep.sampler", f"a grid of {size} combinations at most; a study may list {MAX_POINTS}: use another sampler, or steps"
+                )
             )
     if name == "cmaes" and len(_numbers(space)) < 2:
         found.append(
@@ -103,7 +105,7 @@ def faults(name: str, space: Space) -> list[Fault]:
 
 
 def _grid_size(space: Space) -> int:
-    """How many points a grid has at most, endless knobs counted as one."""
+    """How many combinations a grid has, those that conditions rule out included; endless knobs counted as one."""
     return math.prod(len(searched.domain.points() or (None,)) for searched in space.searched)
 
 

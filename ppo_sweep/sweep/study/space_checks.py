@@ -24,7 +24,7 @@ _FIXED = {
     "env.score_reference": "it says what a score means, so it is the same for all trials",
     "env.kwargs": "it makes another task, whose scores do not compare; fix it on the command line",
     "env.max_episode_steps": "it makes another task, whose scores do not compare; fix it on the command line",
-    "experiment": "an experiment brings its own grid; fix it on the command line",
+    "experiment": "an experiment brings its own grid, which is trained without sweep=",
     "sweep": "it names this study",
 }
 

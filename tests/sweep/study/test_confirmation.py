@@ -72,7 +72,7 @@ def test_several_objectives_confirm_the_pareto_set() -> None:
     trials = [trial(number, 1, 2, values=tuple(map(float, point))) for number, point in enumerate(points)]
     assert [result.number for result in pareto(trials, objectives)] == [1, 2, 4]
     assert candidates(trials, objectives, 8) == (1, 2, 4)
-    assert candidates([trial(9, 1, 2, values=(4.0, 4.0)), *trials], objectives, 2) == (9, 1), "the limit cuts by the first objective"
+    assert candidates([*trials, trial(9, 1, 2, values=(4.0, 4.0))], objectives, 2) == (9, 1), "the limit cuts by the first objective"
 
 
 def test_the_confirmation_seeds_choose_the_winner() -> None:

@@ -67,7 +67,10 @@ def test_an_id_alone_names_the_study() -> None:
     ("words", "said"),
     [
         (["seed=interval(0,5)"], "seed: interval(0,5): one seed, a whole number, seeds the study's sampler"),
-        (["experiment=article"], "sweep: a study searches its space, not a grid, and the chosen files bring one along"),
+        (
+            ["experiment=article"],
+            "sweep: a study searches its space, not a grid, and there is one (hydra.sweeper.params: env, algo.max_kl, seed)",
+        ),
         (["sweep.metric=eval.mean"], "sweep.metric: eval.mean is of evaluations, and none is made; give score=eval, or eval.every=10"),
         (["sweep.metric=eval.mean", "eval.every=5", "eval.mode=sampled"], "eval.mode=sampled makes none; use eval.mode=both"),
     ],

@@ -223,7 +223,7 @@ def test_a_grid_without_end_and_too_few_numbers_for_cmaes_are_named() -> None:
     [fault] = samplers.faults(
         "grid", space({"algo.epochs": {"low": 1, "high": 1000}, "algo.lr": {"low": 1e-4, "high": 2e-2, "step": 1e-4}})
     )
-    assert str(fault) == "sweep.sampler: this grid has 200000 points; one study may have 100000: use another sampler, or steps"
+    assert str(fault) == "sweep.sampler: a grid of 200000 combinations at most; a study may list 100000: use another sampler, or steps"
     assert any("at least 2 intervals" in fault.message for fault in samplers.faults("cmaes", made))
 
 
