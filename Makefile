@@ -20,7 +20,7 @@ STEPS     ?= 300000
 MATRIX        := oldest newest
 MATRIX_oldest := 'hydra-core==1.3.8' 'optuna==4.9.*'
 MATRIX_newest := 'hydra-core>=1.4.0rc3,<1.5' 'optuna==5.0.*'
-MATRIX_TESTS  := tests/conf $(addprefix tests/sweep/test_,bad_input.py command_line.py hydra_jobs.py wording.py) tests/test_packaging.py
+MATRIX_TESTS  := tests/conf/test_composition.py $(addprefix tests/sweep/test_,bad_input.py command_line.py hydra_jobs.py wording.py) tests/test_packaging.py
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
