@@ -111,7 +111,7 @@ def test_a_grid_is_no_study_and_a_damaged_table_is_named(directory: Path) -> Non
 
 @pytest.mark.slow
 def test_status_and_the_board_of_a_study_at_work_say_how_far_it_is(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
-    line = study("walk", "total_steps=4800 sweep.n_trials=7 sweep.confirm_top=1 sweep.confirm_seeds=1 sweep.report_seeds=1")
+    line = study("walk", "total_steps=3200 sweep.n_trials=7 sweep.confirm_top=1 sweep.confirm_seeds=1 sweep.report_seeds=1")
     with Path("said.txt").open("wb") as said:
         process = subprocess.Popen([sys.executable, str(TRAIN), *line.split()], env=environment(), stdout=said, stderr=said)
     wait_for(lambda: Path("results/walk/trials.csv").exists(), 240)
@@ -120,7 +120,7 @@ def test_status_and_the_board_of_a_study_at_work_say_how_far_it_is(train: Train,
     assert found.search.n_trials == 7 and found.search.best is not None and found.search.steps_left is not None
     first = search_lines(found)[0]
     assert "of 7 trials have ended: " in first and " · best: trial " in first
-    assert process.wait(240) == 0
+    assert process.wait(120) == 0
     document = json.loads(subprocess.check_output([sys.executable, str(TRAIN.parent / "scripts/status.py"), "results/walk", "--json"]))
     [search] = [document["studies"][0]["search"]]
     assert sum(search["counts"].values()) == 7 and search["running"] == [] and search["stage"].startswith("confirmed: ")
