@@ -42,6 +42,7 @@ from ppo_sweep.learner.rollout import rollout
 from ppo_sweep.learner.state import MemberState
 from ppo_sweep.learner.update import update
 from ppo_sweep.machine import processor
+from ppo_sweep.process import trim_memory
 from ppo_sweep.runs.directory import RunDirectory
 from ppo_sweep.runs.trainer import Trainer
 
@@ -295,6 +296,25 @@ def memory_case(env: str, settings: dict[str, Any], members: int, envs: int, ste
     return sizes[1], sizes[-1], resident("VmHWM"), population.members[0].env_steps * members
 
 
+def turnover_case(env: str, settings: dict[str, Any], members: int, envs: int, runs: int) -> tuple[float, float]:
+    """In a fresh process: resident memory in MB of the first members, and after ``runs`` others have taken their places."""
+    torch.set_num_threads(1)
+    config = described(env, settings | {"algo.n_envs": envs, "algo.n_steps": 32, "algo.epochs": 1, "total_steps": 10**9})
+    population = Population(config)
+    for one in seeded(config, members):
+        population.admit(one)
+    population.iterate()
+    first = resident("VmRSS")
+    for _ in range(runs // 3):
+        for member in population.members[:3]:
+            population.evict(member)
+        trim_memory()  # as a worker does
+        for one in seeded(config, 3):
+            population.admit(one)
+        population.iterate()
+    return first, resident("VmRSS")
+
+
 def resident(name: str) -> float:
     """MB (10⁶ bytes), from /proc (Linux), whose kB are of 1024 bytes."""
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -310,6 +330,10 @@ def memory_table(given: argparse.Namespace) -> Iterator[str]:
         with ProcessPoolExecutor(1, mp_context=context) as process:
             early, late, highest, steps = process.submit(memory_case, given.env[0], given.settings, 9, envs, given.memory_steps).result()
         yield f"| {given.env[0]} 9 × {envs} | {early:.0f} | {late:.0f} | {steps:,} | {highest:.0f} |"
+    runs = 90
+    with ProcessPoolExecutor(1, mp_context=context) as process:
+        first, last = process.submit(turnover_case, given.env[0], given.settings, 9, 64, runs).result()
+    yield f"\n{given.env[0]} 9 × 64, 32 steps: {first:.0f} MB; after {runs} other runs have taken their slots, {last:.0f} MB."
 
 
 def main() -> None:

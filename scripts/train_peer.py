@@ -6,7 +6,7 @@ python scripts/train_peer.py --env Hopper-v5 --seeds 100 101 --workers 1
 
 Its defaults (PPO's and VecNormalize's), one environment; whole rollouts of 2048 steps, rounded down as ours are. Every run
 leaves its finished training episodes, with raw rewards, in OUT/<environment>/steps=<budget>/seed=<n>.csv; a run that has
-its file is not trained again.
+its file is not trained again, one that was interrupted begins anew.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def train(env: str, seed: int, steps: int, path: Path) -> float:
     PPO("MlpPolicy", VecNormalize(DummyVecEnv([lambda: monitor])), device="cpu", seed=seed).learn(budget(steps))
     returns, lengths = monitor.get_episode_rewards(), monitor.get_episode_lengths()
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".partial")
+    unfinished = path.with_suffix(f".{os.getpid()}.partial")
     with unfinished.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)

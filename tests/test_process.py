@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import shlex
 import signal
 import subprocess
@@ -13,6 +14,21 @@ from pathlib import Path
 import pytest
 
 from ppo_sweep.runs.directory import read_status
+
+#: Makes holes between blocks that stay, as simulators that are gone leave them; prints the MB before and after trimming.
+HOLES = """
+from pathlib import Path
+from ppo_sweep.process import trim_memory
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 // 10**6
+
+blocks = [b"x" * 20_000 for _ in range(10_000)]
+del blocks[:-1]  # the last one lies on top of all
+before = resident()
+trim_memory()
+print(before, resident())
+"""
 
 TRAIN = Path(__file__).resolve().parents[1] / "train.py"
 COMMAND = f"{shlex.quote(sys.executable)} {shlex.quote(str(TRAIN))} algo.n_envs=1 algo.n_steps=64 total_steps=256 algo.epochs=2"
@@ -98,3 +114,10 @@ def test_a_read_only_disk_is_named_and_the_run_continues_when_it_is_writable(sma
     continued = shell(longer, small_disk)
     assert continued.returncode == 0
     assert "continues after iteration" in continued.stdout
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="the C library cannot be asked")
+def test_trimming_gives_back_what_lies_between_blocks_that_stay() -> None:
+    done = subprocess.run([sys.executable, "-c", HOLES], capture_output=True, text=True, timeout=120, check=True)
+    before, after = map(int, done.stdout.split())
+    assert before > 200 and after < 50

@@ -92,8 +92,8 @@ def rollout(population: Population) -> Rollout:
     A member whose environment raises, or whose simulator breaks, is left standing for the rest of
     the rollout and reported in ``failures``; the others do not notice.
     """
-    collector = _Collector(population)
     started = perf_counter()
+    collector = _Collector(population)
     simulator = policy = 0.0
     for t in range(collector.steps):
         collector.normalize(t)

@@ -80,6 +80,26 @@ def accept_any(progress: Progress) -> None:
     """For readers that only want the state."""
 
 
+def fitting(directory: Path, config_hash: str | None, verify: Mapping[str, Callable[[TableMark], None]]) -> Callable[[Progress], None]:
+    """For :func:`newest`: refuse a generation of another run, or whose tables are not there as it recorded them.
+
+    Args:
+        directory: of the checkpoints.
+        config_hash: of the run; None where it is not known.
+        verify: table → what raises :class:`CorruptFile` unless the table begins with what a mark recorded.
+    """
+
+    def accept(progress: Progress) -> None:
+        if config_hash is not None and progress.config_hash != config_hash:
+            raise CorruptFile(directory, "config_hash", config_hash, progress.config_hash)
+        if progress.tables.keys() != verify.keys():
+            raise CorruptFile(directory, "tables", ", ".join(verify), ", ".join(progress.tables) or "none")
+        for name, mark in progress.tables.items():
+            verify[name](mark)
+
+    return accept
+
+
 def newest(directory: Path, accept: Callable[[Progress], None] = accept_any) -> Found:
     """The newest generation whose files are whole and that ``accept`` does not refuse.
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -22,13 +23,13 @@ from ppo_sweep.config import Config
 from ppo_sweep.learner.state import MemberState
 from ppo_sweep.runs import checkpoint as generations
 from ppo_sweep.runs import log, tables, tensors
-from ppo_sweep.runs.checkpoint import Generation, Progress, load_state
+from ppo_sweep.runs.checkpoint import Generation, Progress, fitting, load_state
 from ppo_sweep.runs.errors import CorruptFile, StorageError
 from ppo_sweep.runs.lock import RunLock
 from ppo_sweep.runs.places import CHECKPOINT, LOG, check_ours, clear, make_directory, set_aside
 from ppo_sweep.runs.status import Status, read_status, write_status
 from ppo_sweep.runs.stored_config import check_config, read_config, write_config
-from ppo_sweep.runs.tables import Cell, CsvTable
+from ppo_sweep.runs.tables import Cell, CsvTable, TableMark
 from ppo_sweep.runs.versions import cpu_capability, differences, threads, versions
 
 __all__ = ["RunDirectory", "load_state", "read_config", "read_status"]
@@ -218,7 +219,8 @@ class RunDirectory:
         for name, columns in _REPRODUCIBLE.items():
             self._tables[name] = CsvTable(self.path / f"{name}.csv", columns, name)
         self._timing = CsvTable(self.path / "timing.csv", tables.TIMING_COLUMNS, "timing")
-        found = generations.newest(self.path / CHECKPOINT, self._accept)
+        verify = {name: table.verify for name, table in self._tables.items()}
+        found = generations.newest(self.path / CHECKPOINT, fitting(self.path / CHECKPOINT, self.config.hash, verify))
         for fault in found.faults:
             self._note(f"warning: {fault}")
         if found.generation is None:
@@ -226,16 +228,6 @@ class RunDirectory:
         else:
             self._resume(found.generation)
         self._write_status(durably=True)
-
-    def _accept(self, progress: Progress) -> None:
-        """Refuse a checkpoint whose tables are not there as it recorded them."""
-        header = self.path / CHECKPOINT
-        if progress.config_hash != self.config.hash:
-            raise CorruptFile(header, "config_hash", self.config.hash, progress.config_hash)
-        if progress.tables.keys() != self._tables.keys():
-            raise CorruptFile(header, "tables", ", ".join(self._tables), ", ".join(progress.tables) or "none")
-        for name, table in self._tables.items():
-            table.verify(progress.tables[name])
 
     def _start_from_nothing(self, damaged: bool) -> None:
         if damaged:
@@ -297,6 +289,25 @@ def look(config: Config, path: Path) -> Status | None:
         _check_whole(path, status)
     left = status.state == "failed" and not config.retry_failed
     return status if status.finished or left else None
+
+
+def reached(config: Config, path: Path) -> int:
+    """Iterations after which a run goes on when it is opened; 0: from nothing. Touches nothing; nobody may be writing it.
+
+    Raises:
+        DirectoryMismatch, StorageError: as :func:`~ppo_sweep.runs.checkpoint.newest`.
+    """
+    verify = {name: partial(_verify, path / f"{name}.csv", columns) for name, columns in _REPRODUCIBLE.items()}
+    found = generations.newest(path / CHECKPOINT, fitting(path / CHECKPOINT, config.hash, verify)).generation
+    return found.progress.iteration if found is not None else 0
+
+
+def _verify(path: Path, columns: Sequence[str], mark: TableMark) -> None:
+    try:
+        with path.open("rb") as file:
+            tables.verify(path, file, columns, mark)
+    except OSError as error:
+        raise CorruptFile(path, "file", "a table", error.strerror or str(error)) from error
 
 
 def _check_whole(path: Path, status: Status) -> None:

@@ -15,22 +15,25 @@ from ppo_sweep.runs.evaluation import evaluate_random
 WINDOW_SHARE = 0.1
 
 
-def score(config: Config, run: Path) -> tuple[float | None, str | None]:
+def score(config: Config, run: Path, *, at: int | None = None) -> tuple[float | None, str | None]:
     """The score of a run had it ended with its last row, and why there is none if there is none.
+
+    Args:
+        at: what it was after so many environment steps, the end of an iteration, whatever came later.
 
     ``return_100`` and ``return_all`` are the last row's; ``window`` is the mean return of whole episodes
     that ended in the last 10 % of the steps; ``eval`` is the last deterministic evaluation's mean;
     ``auc`` is the mean height of ``return_100`` from step 0 on (trapezoids, divided by the steps), with the
     random policy's score where it is blank.
     """
-    rows = _read(run / "metrics.csv")
+    rows = _read(run / "metrics.csv", at)
     if not rows:
         return None, "no iteration was finished"
     if config.score == "eval":
-        evaluations = [row for row in _read(run / "eval.csv") if row["mode"] == "deterministic"]
+        evaluations = [row for row in _read(run / "eval.csv", at) if row["mode"] == "deterministic"]
         return (float(evaluations[-1]["return_mean"]), None) if evaluations else (None, "no evaluation was made")
     if config.score == "window":
-        return _window(rows, run)
+        return _window(rows, _read(run / "episodes.csv", at))
     if config.score == "auc":
         return _auc(rows, config.env)
     value = rows[-1][config.score]
@@ -52,9 +55,9 @@ def diverged_score(config: Config, run: Path, *, worse: Callable[[float, float],
     return reduce(worse, known) if known else None
 
 
-def _window(rows: list[dict[str, str]], run: Path) -> tuple[float | None, str | None]:
+def _window(rows: list[dict[str, str]], ended: list[dict[str, str]]) -> tuple[float | None, str | None]:
     start = (1 - WINDOW_SHARE) * int(rows[-1]["env_steps"])
-    episodes = [row for row in _read(run / "episodes.csv") if row["partial"] == "0" and int(row["env_steps"]) > start]
+    episodes = [row for row in ended if row["partial"] == "0" and int(row["env_steps"]) > start]
     if not episodes:
         return None, "no training episode ended in the last 10 % of the steps"
     return sum(float(row["return"]) for row in episodes) / len(episodes), None
@@ -99,8 +102,9 @@ def _measure(env: EnvConfig) -> float:
     return mean
 
 
-def _read(path: Path) -> list[dict[str, str]]:
+def _read(path: Path, at: int | None) -> list[dict[str, str]]:
+    """Rows of a table that hold what came up to ``at`` environment steps."""
     if not path.exists():
         return []
     with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+        return [row for row in csv.DictReader(file) if at is None or int(row["env_steps"]) <= at]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -93,6 +94,42 @@ class TableMark:
     sha256: str
 
 
+def verify(path: Path, file: BinaryIO, columns: Sequence[str], mark: TableMark) -> None:
+    """Check that a table begins with what ``mark`` recorded, and with the columns of this version.
+
+    Args:
+        path: of the table, for the message.
+        file: its content, seekable.
+
+    Raises:
+        CorruptFile: it is shorter, or differs.
+    """
+    size = file.seek(0, os.SEEK_END)
+    if size < mark.bytes:
+        raise CorruptFile(path, "length", f"at least {mark.bytes} bytes", f"{size} bytes")
+    found = _digest(file, mark.bytes).hexdigest()
+    if found != mark.sha256:
+        raise CorruptFile(path, f"checksum of the first {mark.bytes} bytes", f"sha256 {mark.sha256[:8]}…", f"sha256 {found[:8]}…")
+    header = _header(columns)
+    file.seek(0)
+    if file.read(len(header)) != header:
+        raise CorruptFile(path, "columns", f"{len(columns)} of this version", "those of another version")
+
+
+def _digest(file: BinaryIO, length: int) -> hashlib._Hash:
+    """Of the first bytes of a file."""
+    digest, left = hashlib.sha256(), length
+    file.seek(0)
+    while left and (chunk := file.read(min(_CHUNK, left))):
+        digest.update(chunk)
+        left -= len(chunk)
+    return digest
+
+
+def _header(columns: Sequence[str]) -> bytes:
+    return (",".join(columns) + "\n").encode()
+
+
 class CsvTable:
     """An append-only CSV file: whole lines, each append one ``os.write``, length and checksum always known.
 
@@ -110,7 +147,7 @@ class CsvTable:
         """
         self.path, self._columns, self._point = path, tuple(columns), point
         self._known = frozenset(columns)
-        self._header = (",".join(columns) + "\n").encode()
+        self._header = _header(columns)
         self.length = 0
         self._hash = hashlib.sha256()
         self._durable = self._torn = False
@@ -130,23 +167,18 @@ class CsvTable:
         Raises:
             CorruptFile: it is shorter, or differs.
         """
-        if self._size() < mark.bytes:
-            raise CorruptFile(self.path, "length", f"at least {mark.bytes} bytes", f"{self._size()} bytes")
-        found = self._digest(mark.bytes).hexdigest()
-        if found != mark.sha256:
-            raise CorruptFile(self.path, f"checksum of the first {mark.bytes} bytes", f"sha256 {mark.sha256}", f"sha256 {found}")
-        if os.pread(self._descriptor, len(self._header), 0) != self._header:
-            raise CorruptFile(self.path, "columns", f"{len(self._columns)} of this version", "those of another version")
+        with self._reading() as file:
+            verify(self.path, file, self._columns, mark)
 
     def cut(self, length: int) -> None:
         """Drop what lies behind ``length`` bytes, which :meth:`verify` has found good."""
-        self._hash = self._digest(length)
+        with self._reading() as file:
+            self._hash = _digest(file, length)
         self._truncate(length)
 
     def cut_after(self, iteration: int) -> None:
         """Keep whole lines, up to the first whose first cell is no number up to ``iteration``: for a table under no checksum."""
-        with storage_errors("read", self.path), open(self._descriptor, "rb", closefd=False) as file:
-            file.seek(0)
+        with self._reading() as file:
             if file.readline(len(self._header)) != self._header:
                 self.start()
                 return
@@ -236,13 +268,9 @@ class CsvTable:
             passing(f"{self._point}.cut.after")
         self.length, self._durable, self._torn = length, False, False
 
-    def _size(self) -> int:
-        return os.fstat(self._descriptor).st_size
-
-    def _digest(self, length: int) -> hashlib._Hash:
-        digest, offset = hashlib.sha256(), 0
-        with storage_errors("read", self.path):
-            while offset < length and (chunk := os.pread(self._descriptor, min(_CHUNK, length - offset), offset)):
-                digest.update(chunk)
-                offset += len(chunk)
-        return digest
+    @contextmanager
+    def _reading(self) -> Iterator[BinaryIO]:
+        """The file from its start; rows are appended wherever it was read."""
+        with storage_errors("read", self.path), open(self._descriptor, "rb", closefd=False) as file:
+            file.seek(0)
+            yield file

@@ -90,6 +90,8 @@ class Composer:
         # Hydra looks for the primary config in its main directory only.
         main, further = (conf, config_dir) if config_name is None or config_dir is None else (config_dir, conf)
         self._conf = main.resolve()
+        #: Whether configs of the user's own take part: what they say cannot be had by choosing among ours.
+        self.has_further = further is not None or config_name is not None
         #: ``hydra.*=…`` and ``hydra/*=…``, which belong to every composition.
         self._hydra_overrides = [] if further is None else [f"hydra.searchpath=['file://{further.resolve()}']"]
         self._options: dict[str, list[str]] = {}

@@ -9,21 +9,21 @@ away: what is damaged is moved, and what is cut is copied, into ``damaged-N/``.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 
 import yaml
 
 from ppo_sweep.config import Config, ConfigError
-from ppo_sweep.runs import checkpoint, durable, places, status, stored_config, tensors
-from ppo_sweep.runs.checkpoint import Progress
+from ppo_sweep.runs import checkpoint, durable, places, status, stored_config, tables, tensors
 from ppo_sweep.runs.errors import CorruptFile, DirectoryMismatch, StorageError
 from ppo_sweep.runs.status import read_status
 from ppo_sweep.runs.study_file import StudyMember
+from ppo_sweep.runs.tables import TableMark
 from ppo_sweep.sweep.fsck_repairs import Repairs, remove
 from ppo_sweep.sweep.fsck_tables import COLUMNS, read_table
 
@@ -94,7 +94,9 @@ class _Check:
             self.config = stored_config.read_config(directory)
         except CorruptFile as error:
             self.config_fault = error
-        found = checkpoint.newest(self.checkpoints, self._accept)
+        verify = {name: partial(_verify, directory / f"{name}.csv", name, self.tables[name].content) for name in _VOUCHED}
+        config_hash = self.config.hash if self.config is not None else None
+        found = checkpoint.newest(self.checkpoints, checkpoint.fitting(self.checkpoints, config_hash, verify))
         self.best = found.generation
         #: Generations that are damaged themselves, and tables that are not what a whole generation recorded.
         self.mistrusted = [error for error in found.faults if error.path.suffix == ".csv"]
@@ -121,22 +123,6 @@ class _Check:
         yield from self._temporaries()
 
     # ------------------------------------------------------------------ reading
-
-    def _accept(self, progress: Progress) -> None:
-        """Refuse a generation that is of another run, or whose rows are not there as it recorded them."""
-        if self.config is not None and progress.config_hash != self.config.hash:
-            raise CorruptFile(self.checkpoints, "config_hash", self.config.hash, progress.config_hash)
-        if progress.tables.keys() != set(_VOUCHED):
-            raise CorruptFile(self.checkpoints, "tables", ", ".join(_VOUCHED), ", ".join(progress.tables) or "none")
-        for name, mark in progress.tables.items():
-            path, content = self.directory / f"{name}.csv", self.tables[name].content
-            if content is None:
-                raise CorruptFile(path, "file", f"{mark.bytes} bytes at least", "no such file")
-            if len(content) < mark.bytes:
-                raise CorruptFile(path, "length", f"at least {mark.bytes} bytes", f"{len(content)} bytes")
-            found = hashlib.sha256(memoryview(content)[: mark.bytes]).hexdigest()
-            if found != mark.sha256:
-                raise CorruptFile(path, f"checksum of the first {mark.bytes} bytes", f"sha256 {mark.sha256[:8]}…", f"{found[:8]}…")
 
     def _older(self) -> Iterator[CorruptFile]:
         """What is wrong with the generation that nobody needs as long as the newer one is good."""
@@ -298,6 +284,12 @@ class _Check:
             if os.path.lexists(temporary):
                 name = _name(self.directory, temporary)
                 yield RunFault(name, "left behind by a writer that was killed", "removed", partial(remove, temporary))
+
+
+def _verify(path: Path, name: str, content: bytes | None, mark: TableMark) -> None:
+    if content is None:
+        raise CorruptFile(path, "file", f"{mark.bytes} bytes at least", "no such file")
+    tables.verify(path, BytesIO(content), COLUMNS[name], mark)
 
 
 def _final_evaluations(config: Config) -> int:

@@ -27,6 +27,8 @@ from ppo_sweep.sweep.study.progress import read_table
 _LIMIT = 2**24
 
 _COPY = "restore it from a copy; without it the trials are lost, and their runs can only be read one by one"
+#: Whoever goes through a study's events again asks for the same trials.
+_AGAIN = "restore it from a copy, or do without it (move it away if it is there): the same command makes it again from the runs"
 _ANEW = "the same command writes it anew"
 _RUN = "restore the run from a copy; what is kept of the trial stays as it is"
 _STRANGER = "give it its name back, or move it out of the study"
@@ -47,7 +49,7 @@ def check_study(study: Path, listed: Listed | None, *, in_use: bool) -> list[Run
     elif OWNER in kept and listed is not None and _names_its_database(listed):
         faults += _trials(study, listed, "database")
     elif IDENTITY in kept and OWNER not in kept and not in_use:
-        faults.append(RunFault(JOURNAL, "is gone", _COPY))
+        faults.append(RunFault(JOURNAL, "is gone", _AGAIN))
     return [*faults, *_best(study)]
 
 
@@ -94,7 +96,8 @@ def _trials(study: Path, listed: Listed | None, where: str) -> Iterator[RunFault
     try:
         trials = reading.read(study, listed or Listed((), ())).trials
     except CorruptFile as error:
-        yield RunFault(place, f"{error.field}: expected {error.expected}, found {error.found}", _COPY)
+        remedy = _AGAIN if where == "journal" else _COPY
+        yield RunFault(place, f"{error.field}: expected {error.expected}, found {error.found}", remedy)
         return
     except StorageError as error:
         yield RunFault(place, f"the trials cannot be read: {error}", "once the cause is gone, run fsck again")

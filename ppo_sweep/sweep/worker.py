@@ -15,6 +15,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 
 from ppo_sweep.config import Config
+from ppo_sweep.process import trim_memory
 from ppo_sweep.runs.directory import RunDirectory
 from ppo_sweep.runs.errors import DirectoryBusy, DirectoryMismatch, StorageError
 from ppo_sweep.runs.trainer import EXIT_CODES, RunResult, Trainer
@@ -113,6 +114,8 @@ class Worker:
             if run.directory.path in results:
                 ended[job] = results[run.directory.path]
                 del self._jobs[id(run.directory)]
+        if ended:
+            trim_memory()
         return Report(progress=progress, ended=ended)
 
     def _stop(self) -> dict[int, RunResult]:
@@ -129,4 +132,5 @@ class Worker:
             runs = [run for run in trainer.runs if self._jobs[id(run.directory)] in chosen]
             jobs = {run.directory.path: self._jobs.pop(id(run.directory)) for run in runs}
             ended |= {jobs[result.directory]: result for result in trainer.prune(runs)}
+        trim_memory()
         return ended

@@ -7,7 +7,7 @@ import pytest
 from toy_run import BYTES, CONFIG, bytes_of, state_at, work
 
 from ppo_sweep.config import Config
-from ppo_sweep.runs.directory import RunDirectory, read_config
+from ppo_sweep.runs.directory import RunDirectory, reached, read_config
 from ppo_sweep.runs.errors import CorruptFile, DirectoryMismatch, StorageError
 from ppo_sweep.runs.lock import is_locked
 from ppo_sweep.runs.status import Status, read_status, write_status
@@ -280,3 +280,21 @@ def test_rows_after_the_end_are_refused(tmp_path):
     run = work(tmp_path / "run")
     with pytest.raises(StorageError):
         run.append_metrics({"iteration": 13})
+
+
+def test_reached_is_where_opening_the_run_goes_on_and_touches_nothing(tmp_path):
+    run, found = tmp_path / "run", []
+    assert reached(CONFIG, run) == 0
+    work(run, until=7)
+    lines = (run / "metrics.csv").read_bytes().splitlines(keepends=True)
+    for rows in (7, 5, 2):  # the newest checkpoint recorded 6, the one before it 3
+        (run / "metrics.csv").write_bytes(b"".join(lines[: 1 + rows]))
+        before = snapshot(run)
+        found.append(reached(CONFIG, run))
+        assert snapshot(run) == before
+        shutil.copytree(run, tmp_path / str(rows))
+        with RunDirectory.open(CONFIG, tmp_path / str(rows)) as opened:
+            assert found[-1] == (opened.state.scalars["iteration"] if opened.state is not None else 0)
+    assert found == [6, 3, 0]
+    (run / "metrics.csv").unlink()
+    assert reached(CONFIG, run) == 0

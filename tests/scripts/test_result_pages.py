@@ -48,6 +48,21 @@ def test_a_peer_s_score_is_the_mean_of_its_last_hundred_episodes(tmp_path: Path)
     assert dict(of_peer(tmp_path)) == {(PEER, "", "hopper", 104): 99.5}
 
 
+def test_ours_is_called_better_than_a_peer_only_where_it_is_separated_after_holm() -> None:
+    ours = {"hopper": [100.0, 101, 102, 103, 104], "walker2d": [100.0, 140, 60, 120, 80]}
+    theirs = {"hopper": [1.0, 2, 3, 4, 5], "walker2d": [90.0, 110, 70, 100, 75]}
+    scores = {
+        key: score
+        for name, found in (("strong_1m", ours), (PEER, theirs))
+        for env, values in found.items()
+        for key, score in study(name, "", env, values, 100).items()
+    }
+    page = results_page(scores)
+    rows = [[cell.strip() for cell in line.split("|")] for line in page.splitlines() if line.startswith("| `strong_1m`")]
+    assert [(row[2], row[3], row[4], row[6]) for row in rows] == [("hopper", "5 − 5", "+99", "better"), ("walker2d", "5 − 5", "+11", "")]
+    assert "So far 10 of 15 runs have been made." in page and "not been made yet" not in page
+
+
 def test_scores_are_kept_to_the_last_bit(tmp_path: Path) -> None:
     scores = study("strong_1m", "", "hopper", [0.1 + 0.2, 1e3]) | study(CHANGES, "algo.lr_end=0,recipe=strong", "hopper", [2.0])
     write(tmp_path / "scores.csv", scores)
@@ -67,9 +82,13 @@ def test_a_change_is_called_worse_only_where_it_is_separated_after_holm() -> Non
 
 def test_the_default_is_chosen_by_the_mean_over_all_environments_of_normalised_scores() -> None:
     bounds = {env: yaml.safe_load((CONF / "env" / f"{env}.yaml").read_text())["env"] for env in AIMS["strong_1m"]}
-    standard = [study(DEFAULT, "recipe=standard", env, [scale["score_random"]] * 3) for env, scale in bounds.items()]
-    strong = [study(DEFAULT, "recipe=strong", env, [scale["score_reference"]] * 3) for env, scale in bounds.items()]
-    page = recipes_page({key: score for part in (*standard, *strong) for key, score in part.items()})
+    standard = [study(DEFAULT, "recipe=standard", env, [scale["score_random"]] * 3, 20) for env, scale in bounds.items()]
+    strong = [study(DEFAULT, "recipe=strong", env, [scale["score_reference"]] * 3, 20) for env, scale in bounds.items()]
+    other = [
+        study(DEFAULT, "recipe=strong,total_steps=20000", "hopper", [9.0] * 3, 20),
+        study(DEFAULT, "recipe=strong", "hopper", [9.0] * 3),
+    ]
+    page = recipes_page({key: score for part in (*standard, *strong, *other) for key, score in part.items()})
     assert "| `recipe=standard` | 0.000 |" in page and "| `recipe=strong` | 1.000 |" in page
     page = recipes_page({key: score for part in (*standard, *strong[1:]) for key, score in part.items()})
     assert "mean normalised score" not in page

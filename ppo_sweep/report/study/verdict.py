@@ -46,10 +46,12 @@ class Verdict:
     Attributes:
         confirmed: winner first, then by rank, the default last (or first, if it won).
         report: winner against default on the report seeds; None without them.
+        of: how many trials had ended then; None if that was not kept.
     """
 
     confirmed: tuple[Confirmed, ...]
     report: Report | None
+    of: int | None
 
     @property
     def word(self) -> str:
@@ -63,7 +65,7 @@ def verdict(search: Search) -> Verdict | None:
     try:
         numbers = {str(name): int(trial) for name, trial in kept["trials"].items()}
         chosen, reported = ({name: _seeds(scores) for name, scores in kept[phase].items()} for phase in ("confirmation", "report"))
-        winner = str(kept["winner"])
+        winner, of = str(kept["winner"]), int(kept["of"]) if "of" in kept else None
     except (KeyError, AttributeError, TypeError, ValueError):
         return None
     if winner not in numbers:
@@ -79,7 +81,7 @@ def verdict(search: Search) -> Verdict | None:
         said = confirmation.report(
             numbers[winner], reported[winner], reported[DEFAULT], search.results, search.objectives[0], search.seed
         )  # fmt: skip
-    return Verdict(tuple(found), said)
+    return Verdict(tuple(found), said, of)
 
 
 def _seeds(scores: Mapping[str, float]) -> dict[int, float]:
@@ -111,6 +113,8 @@ def _lines(search: Search, found: Verdict | None) -> list[str]:
     else:
         first = f"{name} leads on the confirmation seeds; too few report seeds to say how sure that is."
     lines = [first]
+    if found.of not in (None, len(search.ended)):
+        lines.append(f"What was confirmed are the first {found.of} trials: {len(search.ended)} have ended by now.")
     if said.winner:
         lines.append(
             f"On report seeds: {name.lower()} {said.best}; the default {said.default}; difference, seed by seed, {said.difference}."

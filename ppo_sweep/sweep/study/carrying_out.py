@@ -12,6 +12,8 @@ from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
+from optuna.trial import FrozenTrial
+
 from ppo_sweep.runs.errors import CorruptFile, DirectoryBusy
 from ppo_sweep.runs.interrupts import Interrupts
 from ppo_sweep.runs.lock import holder
@@ -84,9 +86,9 @@ class _Process:
         identity.check_storage(self._study, shared=self._part.claims is not None)
         opened = open_study(self._study, self._request.name, self._request.options.direction, self._request.options.storage)
         with closing(opened), in_use(self._request.options.storage):
-            conductor = self._search(opened, wanted, again=self._part.join(opened))
+            conductor = self._search(opened, wanted, self._part.join(opened))
             while not self._stopped() and conductor.left_behind():
-                conductor = self._search(opened, wanted, again=False)
+                conductor = self._search(opened, wanted, None)
             left = self._part.leave(opened, self._stopped)
             if self._stopped():
                 return self._interrupted()
@@ -153,8 +155,13 @@ class _Process:
             self._say([f"the study was begun with {size} and goes on so: the order of its trials depends on it"])
         return stored
 
-    def _search(self, opened: OpenStudy, wanted: Mapping[str, Any], *, again: bool) -> Conductor:
-        """Ask for trials and train them until there are none for this process."""
+    def _search(self, opened: OpenStudy, wanted: Mapping[str, Any], before: Sequence[FrozenTrial] | None) -> Conductor:
+        """Ask for trials and train them until there are none for this process.
+
+        Args:
+            before: see :class:`Record`.
+        """
+        again = before is not None
         request, options = self._request, self._request.options
         workers, slots = self._layout() if again else (self._options.worker_count, self._options.slot_count)
         kept: dict[str, Any] = {
@@ -184,10 +191,11 @@ class _Process:
             conductor = Conductor(
                 request,
                 self._study,
-                Record(opened.study, request.space, options.sampler, request.seed, self._part.claims, again=again),
+                Record(opened.study, request.space, options.sampler, request.seed, self._part.claims, before=before),
                 ledger,
                 [worker for worker in range(workers) for _ in range(slots)],
                 begins=self._begins,
+                stopped=self._stopped,
                 note=self._note,
             )
             size = f"{request.most_trials} trials of {options.seeds} seeds, {workers} worker{'s' * (workers != 1)} × {slots} slots"
@@ -214,8 +222,6 @@ class _Process:
 
     def _begins(self) -> bool:
         """Whether there is time for another trial."""
-        if self._stopped():  # trials that repeat others follow each other without a pause
-            return False
         self._part.lock()  # whoever had it may be gone
         limit = self._request.options.timeout
         return limit is None or time.monotonic() - self._began < limit

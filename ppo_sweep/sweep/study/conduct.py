@@ -45,6 +45,8 @@ class Conductor:
     Args:
         workers: the worker of each slot.
         begins: whether a trial that the storage does not hold may be asked for now (time limits).
+        stopped: whether the process is to end: then nothing more is decided. A slot that was refused a trial would let later events
+            pass, and whoever goes through the study again would meet others.
         note: called with what people should know.
 
     Attributes:
@@ -62,10 +64,12 @@ class Conductor:
         workers: Sequence[int],
         *,
         begins: Callable[[], bool] = lambda: True,
+        stopped: Callable[[], bool] = lambda: False,
         note: Callable[[str], None] = lambda message: None,
     ) -> None:
         options = request.options
         self._request, self._record, self._ledger, self._begins, self._note = request, record, ledger, begins, note
+        self._stopped = stopped
         self._said = self._refused = False
         self._timeline = Timeline(workers)
         self._objective = options.objectives[0]
@@ -91,7 +95,7 @@ class Conductor:
         moved = True
         while moved:
             moved = False
-            while (event := self._timeline.next()) is not None:
+            while not self._stopped() and (event := self._timeline.next()) is not None:
                 self._handle(event)
                 moved = True
             for worker in self.evictions:
@@ -161,6 +165,9 @@ class Conductor:
         waiting = (piece for trial in self.trials.own.values() if trial.worker == worker for piece in trial.pieces if piece.slot is None)
         piece = next(waiting, None)
         while piece is None:
+            if self._stopped():  # trials that repeat others follow each other without a pause
+                self._timeline.vacate(slot)
+                return
             trial = self._ask(worker)
             if trial is None:
                 self._timeline.rest(slot)
@@ -174,7 +181,7 @@ class Conductor:
         if asked is None:
             return None
         runs = list(self.trials.runs(asked.number, asked.overrides))
-        trial = TrialRuns(asked.number, asked.trial_id, worker, asked.overrides, runs)
+        trial = TrialRuns(asked.number, worker, asked.overrides, runs)
         began = any(self._record.has(trial.number, _placed(piece)) for piece in runs)
         earlier = None if began else self.trials.same_as(trial)
         self.trials.own[asked.number] = trial
@@ -240,16 +247,18 @@ class Conductor:
         self.settle(piece, result)
         piece.values.clear()
 
-    def _rungs_behind(self, piece: Piece) -> list[int]:
-        return [index for index, rung in enumerate(self._request.rungs) if rung.iteration(piece.config) <= piece.iteration]
+    def _rungs_behind(self, piece: Piece) -> dict[int, int]:
+        """Rungs that a run has passed, with the iterations that they come after."""
+        iterations = {index: rung.iteration(piece.config) for index, rung in enumerate(self._request.rungs)}
+        return {index: iteration for index, iteration in iterations.items() if iteration <= piece.iteration}
 
     def _pass_rungs(self, piece: Piece) -> None:
-        """Note what a run is worth where it stands; its worker waits, so its files end there."""
-        for index in self._rungs_behind(piece):
+        """Note what a run was worth at the rungs that it has passed."""
+        for index, iteration in self._rungs_behind(piece).items():
             if index not in piece.values:
                 key = stored_trials.rung_key(index, piece.name)
                 if not self._record.has(piece.trial, key):
-                    self._record.note(piece.trial, key, piece.score(self._objective))
+                    self._record.note(piece.trial, key, piece.score_after(iteration, self._objective))
                 piece.values[index] = self._record.noted(piece.trial, key)
         self._compare(self.trials.own[piece.trial])
 

@@ -147,7 +147,8 @@ class Report:
         best, default: means on the report seeds.
         difference: winner − default, seed by seed.
         welch: the same without pairing.
-        selection_bias: how much better the winner looked while it was being selected than it is; None without its tuning scores.
+        selection_bias: the winner's tuning mean − its report mean: by how much it looked better while it was being selected than it
+            is (below 0 where less is better); None without its tuning scores.
         control_bias: the same of trial 0, which nobody selected.
         maximize: whether more is better.
     """

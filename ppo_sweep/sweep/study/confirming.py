@@ -44,9 +44,10 @@ class Confirming:
     ) -> None:
         self._request, self._study, self._options = request, study, options
         self._command, self._interrupts, self._say = command, interrupts, say
+        self._failed = False
 
     def run(self, results: Sequence[TrialResult]) -> int:
-        """Confirm, report, export; the exit code, which means nothing after an interruption.
+        """Confirm, report, export; the exit code, 3 if a run failed, which means nothing after an interruption.
 
         Args:
             results: of the search; at least one trial is COMPLETE.
@@ -70,7 +71,7 @@ class Confirming:
             return 0
         winner = confirmation.winner({name: list(scores.values()) for name, scores in confirmed.items()}, options.objectives[0])
         if winner is None:
-            self._say(["the confirmation seeds have no scores; look at the failed runs above"])
+            self._say(["the confirmation seeds have no scores"])
             return 3
         self._say(
             [f"confirmed: {name} (trial {names[name]}) {_mean(scores)}" for name, scores in confirmed.items()]
@@ -80,13 +81,13 @@ class Confirming:
         if self._stopped():
             return 0
         if not reported[winner].keys() & reported[DEFAULT].keys():
-            self._say(["the report seeds have no scores, so nothing can be said of the winner; look at the failed runs above"])
+            self._say(["the report seeds have no scores, so nothing can be said of the winner"])
             return 3
         report = confirmation.report(names[winner], reported[winner], reported[DEFAULT], results, options.objectives[0], request.seed)
         self._say(report.lines())
         self._keep(len(results), names, winner, confirmed, reported, report)
         self._export(trials.get(names[winner]) or trials[0], report.lines())
-        return 0
+        return 3 if self._failed else 0
 
     def _places(self, chosen: Mapping[int, Mapping[str, Any]]) -> dict[str, int]:
         """``rank=1`` … → trial, best first; what a shorter study has confirmed keeps its place, and others take the next free ones."""
@@ -154,6 +155,9 @@ class Confirming:
         for index, ended in results.items():
             if ended.state == "interrupted":  # a seed is missing that the same command would not miss
                 raise StorageError(f"{pieces[index].path}: {ended.reason}; the same command continues once the cause is gone")
+            if ended.state == "failed":
+                self._failed = True
+                self._say([f"{pieces[index].path} failed: {ended.reason}"])
         objective = request.options.objectives[0]
         scores: dict[str, dict[int, float]] = {}
         for name in chosen:
@@ -174,7 +178,7 @@ class Confirming:
 
     def _export(self, trial: TrialResult, lines: Sequence[str]) -> None:
         options = self._request.options
-        overrides = {**self._request.fixed, **trial.overrides}
+        overrides = self._request.written(trial.overrides)
         said = [*lines, f"It was searched with the seeds below {options.seeds}."]
         best.write(self._study, overrides, self._request.groups, options.seeds, said, options.env)
         self._say([f"{self._study / BEST}: {'the default configuration' if trial.number == 0 else f'trial {trial.number}'}"])

@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from optuna.trial import FrozenTrial
 
 from ppo_sweep.runs.errors import CorruptFile, DirectoryBusy, DirectoryMismatch
 from ppo_sweep.runs.lock import RunLock, holder, is_locked
@@ -78,22 +80,24 @@ class Part:
             with self.claims.alone():
                 yield
 
-    def join(self, opened: OpenStudy) -> bool:
-        """Enter a storage; whether the study is gone through from its first event on.
+    def join(self, opened: OpenStudy) -> Sequence[FrozenTrial] | None:
+        """Enter a storage; its trials, if the study is gone through from its first event on.
 
-        So it is where no two processes have been at work on it at the same time. Its unfinished trials are then this process's.
+        So it is where no two processes have been at work on it at the same time. Its unfinished trials are then this process's;
+        a trial that another process begins from now on is not.
         """
         if self.claims is None:
-            return True
+            return opened.study.get_trials(deepcopy=False)
         with self.claims.alone():
             self._own(opened)
             if self._lock is None:
                 opened.study.set_user_attr(_SEVERAL, True)
             if several(opened):
-                return False
-            unfinished = [trial for trial in opened.study.get_trials(deepcopy=False) if not trial.state.is_finished()]
-            taken = [trial for trial in unfinished if self.claims.take(trial.number)]
-            return taken == unfinished
+                return None
+            trials = opened.study.get_trials(deepcopy=False)
+            unfinished = [trial.number for trial in trials if not trial.state.is_finished()]
+            taken = [number for number in unfinished if self.claims.take(number)]
+            return trials if taken == unfinished else None
 
     def _own(self, opened: OpenStudy) -> None:
         """Refuse a database's study that is worked on in another directory: its trials would be taken for this directory's."""

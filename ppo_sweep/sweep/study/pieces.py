@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ppo_sweep.config import Config
-from ppo_sweep.runs import checkpoint
+from ppo_sweep.runs.directory import reached
 from ppo_sweep.runs.score import diverged_score, random_score, score
 from ppo_sweep.runs.trainer import RunResult
 from ppo_sweep.sweep.study.confirmation import TrialResult
@@ -72,21 +72,30 @@ class Piece:
 
     def look(self) -> None:
         """Find out how far its files say it has come; nobody may be writing them."""
-        found = checkpoint.newest(self.path / checkpoint.DIRECTORY).generation
         # The last iteration also has an end, which the worker makes when it is given the run.
-        self.on_disk = min(found.progress.iteration if found is not None else 0, self.config.iterations - 1)
+        self.on_disk = min(reached(self.config, self.path), self.config.iterations - 1)
 
     def score(self, objective: Objective) -> float | None:
         """What the run is worth as its files are, raw; None if it has no score."""
         return self.scored(objective)[0]
 
+    def score_after(self, iteration: int, objective: Objective) -> float | None:
+        """What the run was worth after an iteration; None if it had no score then.
+
+        Its files may hold more: it was trained by an earlier process, of whose judgements the storage may know nothing.
+        """
+        return score(self._measured_by(objective), self.path, at=iteration * self.config.steps_per_iteration)[0]
+
     def scored(self, objective: Objective) -> tuple[float | None, str | None]:
         """Its score as :meth:`score`, and why there is none if there is none."""
-        wanted = self.config if objective.score is None else self.config.replace(score=objective.score)
+        wanted = self._measured_by(objective)
         if not self.diverged:
             return score(wanted, self.path)
         assert self.result is not None
         return diverged_score(wanted, self.path, worse=objective.worse_score), self.result.reason
+
+    def _measured_by(self, objective: Objective) -> Config:
+        return self.config if objective.score is None else self.config.replace(score=objective.score)
 
 
 class NoWorth(ValueError):
@@ -108,7 +117,6 @@ class TrialRuns:
     """
 
     number: int
-    trial_id: int
     worker: int
     overrides: Mapping[str, Any]
     pieces: list[Piece]

@@ -31,13 +31,18 @@ class Record:
         study: open.
         sampler, seed: of the study.
         claims: shared with other processes; None if there can be none.
+        before: trials of a study that is gone through from its first event on; None if it is not.
+
+    Attributes:
         again: the study is gone through from its first event on.
     """
 
-    def __init__(self, study: Study, space: Space, sampler: str, seed: int, claims: Claims | None = None, *, again: bool = True) -> None:
+    def __init__(
+        self, study: Study, space: Space, sampler: str, seed: int, claims: Claims | None = None, *, before: Sequence[FrozenTrial] | None
+    ) -> None:
         self._study, self._space, self._sampler, self._seed, self._claims = study, space, sampler, seed, claims
-        self.again = again
-        self._to_come = deque(self._stored() if again else [])
+        self.again = before is not None
+        self._to_come = deque(before or ())
         self._trials: dict[int, FrozenTrial] = {}
         self._attrs: dict[int, dict[str, Any]] = {}
         self._ids: dict[int, int] = {}

@@ -34,6 +34,7 @@ class StudyRequest:
         defaults: environment (None: the one of ``env=``) → default configuration, ``study`` set.
         fixed: full key → value of what the command line fixes, without operational keys; ``env`` in any case.
         groups: which keys, fixed or searched, are choices among files.
+        further: configs of the user's own took part (``--config-dir``, ``--config-name``).
         notes: what to say before it begins.
         most_trials: ``n_trials``, or after how many the sampler has nothing new to offer.
     """
@@ -46,6 +47,7 @@ class StudyRequest:
     defaults: Mapping[str | None, Config]
     fixed: Mapping[str, Any]
     groups: tuple[str, ...]
+    further: bool
     notes: tuple[str, ...]
     most_trials: int
 
@@ -56,6 +58,21 @@ class StudyRequest:
         limit = self.options.max_env_steps
         trials = self.most_trials if limit is None else min(self.most_trials, math.ceil(limit / trial))
         return trials * trial
+
+    def written(self, overrides: Mapping[str, Any]) -> dict[str, Any]:
+        """Full key → value of everything that makes a trial's configuration out of ``conf/config.yaml``; ``env`` in any case.
+
+        Every knob, where configs of the user's own took part: ``best.yaml`` must not depend on where they are.
+        """
+        if not self.further:
+            return {**self.fixed, **overrides}
+        environments = self.options.env or (None,)
+        values = {key: value for key, _, value in self.space.config(overrides, environments[0]).walk()}
+        own = {key: value for key, value in values.items() if key != "seed" and not naming.is_operational(key)}
+        if len(environments) == 1:
+            return {"env": "any", **own}
+        # Each environment is chosen in its turn.
+        return {"env": environments[0], **{key: value for key, value in own.items() if not key.startswith("env.")}}
 
     def configuration(self, overrides: Mapping[str, Any]) -> tuple[str, ...]:
         """What tells the configurations of trials apart: their hashes, one per environment."""
@@ -130,7 +147,9 @@ def read(settings: Sequence[Setting], composer: Composer, inspect: Callable[[Env
     groups = tuple(key for key in {**kept, **dict.fromkeys(searched.key for searched in space.searched)} if composer.is_group(key))
     kept.pop("seed", None)
     most = _most_trials(options, space)
-    return StudyRequest(name, options, space, seed, rungs, defaults, kept, groups, _notes(options, space, rungs, most), most)
+    return StudyRequest(
+        name, options, space, seed, rungs, defaults, kept, groups, composer.has_further, _notes(options, space, rungs, most), most
+    )
 
 
 def _try(make: Callable[[], Any], faults: list[Fault]) -> Any:

@@ -142,7 +142,7 @@ def open_study(directory: Path, name: str, directions: Sequence[str], url: str |
 
     Args:
         directory: of the study; its lock must be held (with a database: at least while this runs).
-        name: of the study, in its storage.
+        name: of the study, in its storage; the journal's only study is opened whatever its name.
         directions: ``maximize`` or ``minimize``, one per objective.
         url: of a database; None = the journal in ``directory``.
 
@@ -159,7 +159,9 @@ def open_study(directory: Path, name: str, directions: Sequence[str], url: str |
             backend = JournalFileBackend(str(path))
         with optuna_errors(path):
             storage: BaseStorage = JournalStorage(backend)
-            return OpenStudy(_study(storage, name, directions), tuple(notes))
+            studies = [study.study_name for study in storage.get_all_studies()]
+            # A directory may have been renamed, and its study with it.
+            return OpenStudy(_study(storage, name if name in studies or len(studies) != 1 else studies[0], directions), tuple(notes))
     with optuna_errors(shown(url)):
         database = connect(url)
         return OpenStudy(_study(database, name, directions), (), database)

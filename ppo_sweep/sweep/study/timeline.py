@@ -110,7 +110,7 @@ class Timeline:
         self.slots[number].event = Event(self.slots[number].clock, (trial, piece), number)
 
     def vacate(self, number: int) -> None:
-        """The run has left; the slot asks for another."""
+        """The run has left, if there was one; the slot asks for another."""
         slot = self.slots[number]
         slot.job, slot.signature = None, None
         self._ask(number)

@@ -38,6 +38,13 @@ def test_not_separated_is_said_where_it_holds_zero_and_nobody_is_called_better(t
     assert "not separated" in text and "better" not in text and "best" not in text
 
 
+@pytest.mark.parametrize(("of", "said_so"), [(3, False), (2, True)])
+def test_a_study_that_was_made_longer_says_which_trials_the_verdict_is_about(of: int, said_so: bool, tmp_path: Path) -> None:
+    kept = {**confirmed(NAMES, "rank=1", {"rank=1": -130.0, "rank=2": -150.0, "default": -180.0}), "of": of}
+    search = made_search(tmp_path / "s", TRIALS, confirmed=kept)
+    assert ("What was confirmed are the first 2 trials: 3 have ended by now." in sentences(search, verdict(search))) == said_so
+
+
 def test_worse_is_said_too(tmp_path: Path) -> None:
     word, lines = said(tmp_path, "rank=1", {"rank=1": -190.0, "rank=2": -150.0, "default": -180.0})
     assert word == "worse" and "is worse than the default" in lines[0]

@@ -1,15 +1,21 @@
-"""Spaces to test with."""
+"""Spaces and studies to test with."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
 
-from ppo_sweep.sweep.composition import Composer
+from ppo_sweep import envs
+from ppo_sweep.sweep import overrides
+from ppo_sweep.sweep.composition import CONF, Composer
+from ppo_sweep.sweep.overrides import Setting
+from ppo_sweep.sweep.study import request
 from ppo_sweep.sweep.study.compositions import FixedCompositions
+from ppo_sweep.sweep.study.request import StudyRequest
 from ppo_sweep.sweep.study.space import Space
 
 
@@ -46,3 +52,17 @@ def default_space(**fixed: Any) -> Space:
     fixed.setdefault("env", "hopper")
     with compositions(sweep="tpe", **fixed) as made:
         return Space.read(made.composer.compose({"sweep": "tpe"}).values["sweep"]["space"], made, fixed=tuple(made.fixed))
+
+
+def read(*words: str, further: tuple[Path, str] | None = None) -> StudyRequest:
+    """The study that these words ask for, with ``--config-dir`` and ``--config-name`` if there are ``further`` configs."""
+    stand_in_for_the_sweeper()
+    with Composer(CONF, *(further or ())) as composer:
+        settings = []
+        for word in words:
+            key, _, text = word.partition("=")
+            parsed = overrides.parser().parse_override(word)
+            swept = parsed.is_sweep_override()
+            values = overrides._values(parsed) if swept else (parsed.value(),)
+            settings.append(Setting(key, values, text, composer.is_group(key), swept))
+        return request.read(settings, composer, envs.inspect)

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
-from spaces import space
+from spaces import read, space
 
 from ppo_sweep.config import Config
 from ppo_sweep.sweep.composition import CONF, VERSION_BASE, register
@@ -77,6 +77,22 @@ def test_the_winner_of_several_environments_is_run_in_all_of_them(tmp_path: Path
     best.write(study, {"env": "pendulum", "algo.lr": 1e-3}, ("env",), 3, [], ("hopper", "walker2d"))
     assert (study / "best.yaml").read_text().splitlines()[0].endswith("-m 'seed=range(3,8)' env=hopper,walker2d")
     assert composed(study).env.id == "Hopper-v5" and composed(study, "env=walker2d").env.id == "Walker2d-v5"
+
+
+@pytest.mark.parametrize("words", [(), ("sweep.env=[hopper,walker2d]",)])
+def test_a_study_that_begins_at_the_winner_of_another_exports_all_that_it_was(words: tuple[str, ...], tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir(), second.mkdir()
+    before = {"env": "hopper", "recipe": "standard", "algo": "no_clip", "total_steps": 200_000, "algo.gamma": 0.97, "network.hidden": (32,)}
+    best.write(first, before, ("env", "recipe", "algo"), 3, [])
+    made = read("sweep=random", "sweep/space=none", "algo.lr=interval(1e-4, 1e-3)", "algo.epochs=3", *words, further=(first, "best"))
+    won = {"algo.lr": 5e-4}
+    best.write(second, made.written(won), made.groups, 3, [], made.options.env)
+    wanted = made.space.config(won, "hopper" if words else None)
+    assert (wanted.algo.gamma, wanted.algo.epochs, wanted.algo.lr, wanted.total_steps) == (0.97, 3, 5e-4, 200_000)
+    assert composed(second).hash == wanted.hash
+    if words:
+        assert composed(second, "env=walker2d").hash == made.space.config(won, "walker2d").hash
 
 
 def test_trials_csv_has_a_row_per_trial_and_a_column_per_knob(tmp_path: Path) -> None:

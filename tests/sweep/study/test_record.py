@@ -31,7 +31,7 @@ def test_of_a_trial_that_has_ended_its_outcome_is_known_and_nothing_is_written(t
     study._storage.set_trial_state_values(pruned, TrialState.PRUNED, [20.0])
     study._storage.set_trial_state_values(complete, TrialState.COMPLETE, [25.0])
     before = (tmp_path / JOURNAL).read_bytes()
-    record = Record(study, SPACE, "random", 0)
+    record = Record(study, SPACE, "random", 0, before=study.get_trials())
     assert [taken.number for _ in range(2) if (taken := record.next(lambda _: False))] == [0, 1]
     assert [record.pruned_at(0, step) for step in (10, 20)] == [None, "at 20 steps: it was behind"]
     assert [record.pruned_at(1, step) for step in (10, 20)] == [None, None]
@@ -45,7 +45,7 @@ def test_of_a_trial_that_has_ended_its_outcome_is_known_and_nothing_is_written(t
 def test_a_trial_that_runs_was_judged_to_go_on_at_every_rung_before_its_last(tmp_path: Path) -> None:
     study = open_study(tmp_path, "test", ["maximize"]).study
     begun(study)
-    record = Record(study, SPACE, "random", 0)
+    record = Record(study, SPACE, "random", 0, before=study.get_trials())
     assert record.next(lambda _: False) is not None
     assert [record.went_on(0, step) for step in (10, 20)] == [True, False]
     assert not record.is_told(0)

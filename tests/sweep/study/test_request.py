@@ -3,31 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from spaces import stand_in_for_the_sweeper
+from spaces import read
 
-from ppo_sweep import envs
 from ppo_sweep.config import ConfigError
-from ppo_sweep.sweep import overrides
 from ppo_sweep.sweep.command_line import check
-from ppo_sweep.sweep.composition import Composer
-from ppo_sweep.sweep.overrides import Setting
-from ppo_sweep.sweep.study import request
 from ppo_sweep.sweep.study.options import seed_warnings
-from ppo_sweep.sweep.study.request import StudyRequest
-
-
-def read(*words: str) -> StudyRequest:
-    """The study that these words ask for; a sweep is a word whose value is none."""
-    stand_in_for_the_sweeper()
-    with Composer() as composer:
-        settings = []
-        for word in words:
-            key, _, text = word.partition("=")
-            parsed = overrides.parser().parse_override(word)
-            swept = parsed.is_sweep_override()
-            values = overrides._values(parsed) if swept else (parsed.value(),)
-            settings.append(Setting(key, values, text, composer.is_group(key), swept))
-        return request.read(settings, composer, envs.inspect)
 
 
 def test_a_study_works_out_of_the_box() -> None:

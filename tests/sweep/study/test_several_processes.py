@@ -162,9 +162,9 @@ def test_a_process_that_leaves_the_confirmation_to_another_one_does_not_say_that
 def test_a_trial_that_was_reported_and_not_judged_is_judged_by_whoever_takes_it_up(tmp_path: Path) -> None:
     made = space({"algo.lr": {"low": 1e-5, "high": 1e-2, "log": True}})
     options = StudyOptions(pruner="asha", prune_audit=0.0, seeds=1)
-    request = StudyRequest("study", options, made, 0, Rungs((Rung(0.5, 100),)), {None: made.config({})}, {}, (), (), 9)
+    request = StudyRequest("study", options, made, 0, Rungs((Rung(0.5, 100),)), {None: made.config({})}, {}, (), False, (), 9)
     with closing(open_study(tmp_path, "study", ["maximize"], f"sqlite:///{tmp_path}/study.db")) as opened:
-        killed = Record(opened.study, made, "random", 0, Claims(tmp_path), again=False)
+        killed = Record(opened.study, made, "random", 0, Claims(tmp_path), before=None)
         for value in (3.0, 2.0, 1.0):
             asked = killed.next(lambda already: True)
             assert asked is not None
@@ -174,15 +174,32 @@ def test_a_trial_that_was_reported_and_not_judged_is_judged_by_whoever_takes_it_
         assert killed._claims is not None
         killed._claims.close()
 
-        record = Record(opened.study, made, "random", 0, Claims(tmp_path), again=False)
+        record = Record(opened.study, made, "random", 0, Claims(tmp_path), before=None)
         taken = record.next(lambda already: False)
         assert taken is not None and taken.number == 2
         trials = Trials(request, tmp_path, record, print)
-        trials.own[2] = mine = TrialRuns(2, taken.trial_id, 0, taken.overrides, [], values={0: 1.0})
+        trials.own[2] = mine = TrialRuns(2, 0, taken.overrides, [], values={0: 1.0})
         comparison = Comparison(request, record, trials)
         assert comparison.reason(mine, 0, before=True) == "1 is place 3 of 3 that came here, and 1 goes on"
         record.judged(2, 0)
         assert comparison.reason(mine, 0, before=True) is None, "by what was known then"
+
+
+def test_a_trial_that_another_process_begins_when_this_one_has_joined_is_not_this_one_s(tmp_path: Path) -> None:
+    made, url = space({"algo.lr": {"low": 1e-5, "high": 1e-2, "log": True}}), f"sqlite:///{tmp_path}/study.db"
+    one, other = part.Part(tmp_path, "study", shared=True), part.Part(tmp_path, "study", shared=True)
+    with (
+        closing(open_study(tmp_path, "study", ["maximize"], url)) as mine,
+        closing(open_study(tmp_path, "study", ["maximize"], url)) as its,
+    ):
+        assert one.lock()
+        before = one.join(mine)
+        assert before is not None, "it is the only one"
+        assert other.join(its) is None
+        assert Record(its.study, made, "random", 0, other.claims, before=None).next(lambda already: True) is not None
+        assert Record(mine.study, made, "random", 0, one.claims, before=before).next(lambda already: False) is None
+    one.close()
+    other.close()
 
 
 def test_a_trial_belongs_to_one_process_at_a_time(tmp_path: Path) -> None:

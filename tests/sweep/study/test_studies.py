@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +21,7 @@ from sweeping import TRAIN, assert_same_bytes, environment, go_wrong, processes,
 from ppo_sweep.config import EnvConfig
 from ppo_sweep.runs.status import read_status
 from ppo_sweep.runs.study_file import read_study
-from ppo_sweep.sweep.study import improvement, pieces, search
+from ppo_sweep.sweep.study import conduct, improvement, pieces, search
 
 Train = Callable[[str], int]
 
@@ -105,9 +107,11 @@ def test_random_deaths_of_parent_and_workers_change_nothing(train: Train) -> Non
             time.sleep(rng.uniform(0.0, 1.0))
         else:
             wait_for(lambda: _size(journal) >= until or process.poll() is not None, 240)  # noqa: B023
-        if process.poll() is not None:
+        if process.poll() is not None:  # it came to its end: once more
             assert process.returncode == 0
-            break
+            assert_same_study("killed", "whole")
+            shutil.rmtree("results/killed")
+            continue
         workers = processes(process.pid)
         if workers and rng.random() < 0.3:
             os.kill(rng.choice(workers), signal.SIGKILL)
@@ -115,10 +119,56 @@ def test_random_deaths_of_parent_and_workers_change_nothing(train: Train) -> Non
         process.kill()
         process.wait()
         kills += 1
-    assert kills >= 10
     assert train(study("killed", changes)) == 0
     assert "Traceback" not in Path("said.txt").read_text(errors="replace")
     assert_same_study("killed", "whole")
+
+
+@pytest.mark.slow
+def test_a_study_whose_journal_was_lost_or_is_an_older_one_is_made_again_from_its_runs(train: Train) -> None:
+    assert train(study("whole")) == 0
+    for name, share in (("renamed", 1.0), ("older", 0.6), ("lost", 0.0)):
+        shutil.copytree("results/whole", f"results/{name}")
+        journal = Path("results", name, "optuna.log")
+        lines = journal.read_bytes().splitlines(keepends=True)
+        journal.unlink()
+        if share:
+            journal.write_bytes(b"".join(lines[: round(share * len(lines))]))
+        assert train(study(name)) == 0
+        assert_same_study(name, "whole")
+        assert attempts(name) == attempts("whole"), "no run was trained again"
+
+
+@pytest.mark.slow
+def test_a_study_that_is_told_to_stop_while_it_asks_is_the_undisturbed_one(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert train(study("whole")) == 0
+    ask = conduct.Conductor._ask
+    for last in (4, 6, 8):
+        calls = itertools.count(1)
+
+        def asks(self: conduct.Conductor, worker: int) -> object:
+            if next(calls) == last:  # noqa: B023
+                os.kill(os.getpid(), signal.SIGTERM)
+            return ask(self, worker)
+
+        monkeypatch.setattr(conduct.Conductor, "_ask", asks)
+        assert train(study("stopped")) == 143
+    monkeypatch.setattr(conduct.Conductor, "_ask", ask)
+    assert train(study("stopped")) == 0
+    assert_same_study("stopped", "whole")
+
+
+@pytest.mark.slow
+def test_runs_whose_tables_were_damaged_in_between_go_on_from_the_checkpoint_before(train: Train) -> None:
+    assert train(study("whole")) == 0
+    assert killed(study("damaged"), "train", 20)
+    unfinished = [run for run in runs("damaged") if not read_status(Path("results/damaged", run)).finished]
+    tables = [Path("results/damaged", run, "metrics.csv") for run in unfinished]
+    assert any(path.read_bytes().count(b"\n") > 5 for path in tables), "none has two checkpoints"
+    for path in tables:
+        path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-2]))
+    assert train(study("damaged", "hydra.launcher.max_restarts=0")) == 0
+    assert_same_study("damaged", "whole")
 
 
 @pytest.mark.slow
@@ -363,14 +413,17 @@ def test_ctrl_c_stops_a_study_which_continues(train: Train) -> None:
     assert_same_study("stopped", "whole")
 
 
-def test_a_study_whose_confirmation_runs_all_fail_says_so(
-    train: Train, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_confirmation_runs_that_fail_are_named(
+    seeds: int, train: Train, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     go_wrong(monkeypatch, {"seed": 1000, "do": "raise"})
-    line = study("bad", "sweep.n_trials=1 sweep.confirm_top=1 sweep.confirm_seeds=1 sweep.report_seeds=1 hydra.launcher.workers=1")
-    assert train(line) == 3
-    assert "the confirmation seeds have no scores; look at the failed runs above" in capsys.readouterr().out
-    assert not Path("results/bad/best.yaml").exists()
+    line = f"sweep.n_trials=1 sweep.confirm_top=1 sweep.confirm_seeds={seeds} sweep.report_seeds=1 hydra.launcher.workers=1"
+    assert train(study("bad", line)) == 3
+    said = capsys.readouterr().out
+    assert "results/bad/confirm/default/seed=1000 failed: " in said
+    assert ("the confirmation seeds have no scores" in said) == (seeds == 1)
+    assert Path("results/bad/best.yaml").exists() == (seeds == 2)
 
 
 @pytest.mark.slow
