@@ -141,7 +141,7 @@ def test_constraints_name_versions_only() -> None:
 def test_every_dependency_is_pinned_within_its_range() -> None:
     about = project()
     pins = {name.lower().replace("_", "-"): pin for name, pin in pinned().items()}
-    for text in [*about["dependencies"], *about["optional-dependencies"]["watch"], *about["optional-dependencies"]["dev"]]:
+    for text in [*about["dependencies"], *(one for extra in ("watch", "dev", "bench") for one in about["optional-dependencies"][extra])]:
         needed = Requirement(text)
         if needed.name != "ppo-sweep":
             pin = pins[needed.name.lower().replace("_", "-")]
