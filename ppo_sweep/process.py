@@ -5,7 +5,6 @@ Imports nothing beyond the standard library, so that an entry point can call it 
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
@@ -39,6 +38,8 @@ def trim_memory() -> None:
     Simulators are made of many small blocks. Without this the holes that one run's leave are too small for what the next one's
     need first, and a process that trains one after another grows by megabytes with each (docs/benchmarks.md, Memory).
     """
+    import ctypes  # workers need it; whoever mistypes a command need not wait for it
+
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
