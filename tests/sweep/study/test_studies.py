@@ -22,6 +22,7 @@ from ppo_sweep.config import EnvConfig
 from ppo_sweep.runs.status import read_status
 from ppo_sweep.runs.study_file import read_study
 from ppo_sweep.sweep.study import conduct, improvement, pieces, search
+from ppo_sweep.sweep.study.timeline import Event
 
 Train = Callable[[str], int]
 
@@ -142,17 +143,28 @@ def test_a_study_whose_journal_was_lost_or_is_an_older_one_is_made_again_from_it
 @pytest.mark.slow
 def test_a_study_that_is_told_to_stop_while_it_asks_is_the_undisturbed_one(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     assert train(study("whole")) == 0
-    ask = conduct.Conductor._ask
+    ask, handle = conduct.Conductor._ask, conduct.Conductor._handle
+    told: list[bool] = []
+    late: list[bool] = []
+
+    def handles(self: conduct.Conductor, event: Event) -> None:
+        late.append(bool(told))
+        handle(self, event)
+
+    monkeypatch.setattr(conduct.Conductor, "_handle", handles)
     for last in (4, 6, 8):
         calls = itertools.count(1)
 
         def asks(self: conduct.Conductor, worker: int) -> object:
             if next(calls) == last:  # noqa: B023
                 os.kill(os.getpid(), signal.SIGTERM)
+                told.append(True)
             return ask(self, worker)
 
         monkeypatch.setattr(conduct.Conductor, "_ask", asks)
         assert train(study("stopped")) == 143
+        assert told and not any(late), "nothing is decided after the signal"
+        told.clear()
     monkeypatch.setattr(conduct.Conductor, "_ask", ask)
     assert train(study("stopped")) == 0
     assert_same_study("stopped", "whole")
