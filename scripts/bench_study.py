@@ -26,7 +26,7 @@ if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ppo_sweep.process import settle
-from ppo_sweep.report.statistics import mean_interval, paired
+from ppo_sweep.statistics import mean_interval, paired
 
 TRAIN = [sys.executable, str(Path(__file__).resolve().parents[1] / "train.py")]
 PENDULUM = ["env=pendulum", "total_steps=60000", "sweep.seeds=3"]

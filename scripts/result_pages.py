@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from ppo_sweep.process import settle
 from ppo_sweep.report import ReportError, environments, load
 from ppo_sweep.report.groups import groups
-from ppo_sweep.report.statistics import Difference, Interval, holm, mean_interval, paired, welch
+from ppo_sweep.statistics import Difference, Interval, holm, mean_interval, paired, welch
 from ppo_sweep.sweep.composition import CONF
 from scripts.pages import BY_HAND, DOCS
 from scripts.train_peer import SEEDS, STEPS, TASKS, place

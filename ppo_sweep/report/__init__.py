@@ -6,8 +6,7 @@ scores        what each group is worth, and what separates it from the reference
 leaders       which setting has the highest mean, and how sure that is, in words
 normalised    the same across environments: normalised scores, probability of improvement over the reference
 curves        a group's runs on a common grid: mean, band, where they end
-statistics    intervals, differences, Holm's correction
-environments  the statistics of that: IQM, profiles, probability of improvement, ranks
+environments  statistics across environments: IQM, profiles, probability of improvement, ranks
 survival      steps to a threshold, censored
 tables        ``tables/{scores,differences,runs}.{csv,md,tex}``
 figures       one module per figure

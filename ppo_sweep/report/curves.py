@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ppo_sweep.report.frame import Results
 from ppo_sweep.report.groups import CUT_SHORT, Group
-from ppo_sweep.report.statistics import mean_intervals
+from ppo_sweep.statistics import mean_intervals
 
 #: ``--x`` → column of ``Results.metrics`` and the words of the axis.
 AXES = {

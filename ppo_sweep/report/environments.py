@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from ppo_sweep.report.statistics import LEVEL, RESAMPLES, SEED, SMALLEST, Interval
+from ppo_sweep.statistics import LEVEL, RESAMPLES, SEED, SMALLEST, Interval
 
 Scores = Mapping[str, NDArray[np.float64]]
 

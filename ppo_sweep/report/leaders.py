@@ -12,7 +12,7 @@ from ppo_sweep.report.frame import Results
 from ppo_sweep.report.groups import Reference, groups, references
 from ppo_sweep.report.numbers import alike, minus, number
 from ppo_sweep.report.scores import BETTER, IDENTICAL, OPEN, differences, identical, scores
-from ppo_sweep.report.statistics import SMALLEST
+from ppo_sweep.statistics import SMALLEST
 
 #: Settings that a sentence names; of more it gives the number.
 _NAMED = 3

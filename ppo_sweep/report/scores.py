@@ -14,8 +14,8 @@ from ppo_sweep.report.csv_files import read_tables
 from ppo_sweep.report.frame import Results
 from ppo_sweep.report.groups import UNFINISHED, Group, groups, references
 from ppo_sweep.report.normalised import normalised_scores
-from ppo_sweep.report.statistics import ENOUGH, SMALLEST, holm, holm_levels, mean_interval, paired, smallest_rank_p, welch
 from ppo_sweep.runs.tables import EVAL_COLUMNS
+from ppo_sweep.statistics import ENOUGH, SMALLEST, holm, holm_levels, mean_interval, paired, smallest_rank_p, welch
 
 #: Rows over all environments, on normalised scores.
 ALL = "all"

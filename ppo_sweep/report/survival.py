@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from ppo_sweep.report.statistics import LEVEL
+from ppo_sweep.statistics import LEVEL
 
 #: Returns that enter ``return_100`` at least, before a crossing counts.
 FEWEST_EPISODES = 10

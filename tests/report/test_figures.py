@@ -31,7 +31,7 @@ from ppo_sweep.report.figures import (
 )
 from ppo_sweep.report.figures.knob_axis import draw_ticks, geometric, knob_axis
 from ppo_sweep.report.groups import groups, references
-from ppo_sweep.report.statistics import mean_interval
+from ppo_sweep.statistics import mean_interval
 from tests.report.result_trees import STEPS, make_grid, make_run
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ppo_sweep.report.statistics import mean_interval
+from ppo_sweep.statistics import mean_interval
 from ppo_sweep.sweep.composition import CONF
 from scripts.result_pages import AIMS, CHANGES, DEFAULT, PEER, Key, of_peer, read, recipes_page, results_page, setting, verdict, write
 from scripts.train_peer import STEPS, place

@@ -15,7 +15,7 @@ from ppo_sweep.report import style
 from ppo_sweep.report.figures.common import NothingToShow, Options, names_sentence, seeds_sentence, sentences, states_sentence
 from ppo_sweep.report.frame import Results
 from ppo_sweep.report.groups import Group, groups, left_out, names, references
-from ppo_sweep.report.statistics import ENOUGH, SMALLEST, mean_interval
+from ppo_sweep.statistics import ENOUGH, SMALLEST, mean_interval
 
 #: Settings shown at most.
 _MOST = 60

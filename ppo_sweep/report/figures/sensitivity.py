@@ -19,8 +19,8 @@ from ppo_sweep.report.figures.knob_axis import draw_ticks, is_number, knob_axis
 from ppo_sweep.report.frame import Results
 from ppo_sweep.report.groups import Group, groups, names
 from ppo_sweep.report.numbers import minus, number
-from ppo_sweep.report.statistics import mean_interval
 from ppo_sweep.runs.naming import shortest
+from ppo_sweep.statistics import mean_interval
 
 _BLUE = "#0072B2"
 

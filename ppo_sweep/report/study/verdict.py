@@ -117,7 +117,8 @@ def _lines(search: Search, found: Verdict | None) -> list[str]:
         lines.append(f"What was confirmed are the first {found.of} trials: {len(search.ended)} have ended by now.")
     if said.winner:
         lines.append(
-            f"On report seeds: {name.lower()} {said.best}; the default {said.default}; difference, seed by seed, {said.difference}."
+            f"On report seeds: {name.lower()} {said.best}; the default {said.default}; difference, seed by seed, {said.difference}; "
+            f"without pairing (Welch), {said.welch}."
         )
     else:
         lines.append(f"On report seeds: {said.default}.")

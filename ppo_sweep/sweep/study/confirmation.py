@@ -146,7 +146,7 @@ class Report:
         winner: the winner's trial; 0 if it is the default configuration.
         best, default: means on the report seeds.
         difference: winner − default, seed by seed.
-        welch: the same without pairing.
+        welch: the same without pairing, which stands beside it; the words follow ``difference``.
         selection_bias: the winner's tuning mean − its report mean: by how much it looked better while it was being selected than it
             is (below 0 where less is better); None without its tuning scores.
         control_bias: the same of trial 0, which nobody selected.
@@ -189,7 +189,10 @@ class Report:
             lines = [f"Trial {self.winner} led on the confirmation seeds and is worse than the default configuration on the report seeds."]
         else:
             lines = [f"Trial {self.winner} is not separated from the default configuration: the study does not show that it is better."]
-        lines.append(f"On report seeds: {self.best}; the default {self.default}; difference, seed by seed, {self.difference}.")
+        lines.append(
+            f"On report seeds: {self.best}; the default {self.default}; difference, seed by seed, {self.difference}; "
+            f"without pairing (Welch), {self.welch}."
+        )
         if self.selection_bias is not None and self.control_bias is not None:
             lines.append(
                 f"Selection bias (tuning mean − report mean): {self.selection_bias:.4g}; of the default, which was not selected, "

@@ -1,42 +1,29 @@
-"""Intervals of means and of differences over seeds (docs/numbers.md §2)."""
+"""Means of scores over seeds and their differences as a study tells them: each with its interval, in words (docs/numbers.md §2)."""
 
 from __future__ import annotations
 
-import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
-from ppo_sweep import randomness
-
-LEVEL = 0.95
-
-#: Below this no interval is given; from :data:`BOOTSTRAP_SEEDS` on it is a bootstrap instead of Student's t.
-LEAST_SEEDS = 3
-BOOTSTRAP_SEEDS = 10
-
-_RESAMPLES = 9999
+from ppo_sweep import randomness, statistics
 
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean over seeds with its 95 % interval.
+    """A mean over seeds, or a difference of two, with its 95 % interval.
 
     Attributes:
-        mean: of the scores, or of the differences.
+        mean: of the scores, or the difference.
         low, high: None where there are too few.
-        seeds: how many.
-        method: ``t``, ``BCa``, ``Welch`` or ``none``.
+        seeds: how many; of two sides, the smaller one's.
     """
 
     mean: float
     low: float | None
     high: float | None
     seeds: int
-    method: str
 
     @property
     def excludes_zero(self) -> bool:
@@ -46,12 +33,12 @@ class Mean:
     def __str__(self) -> str:
         if self.low is None or self.high is None:
             return f"{self.mean:.4g} ({self.seeds} seed{'s' * (self.seeds != 1)}, too few for an interval)"
-        indicative = ", interval only indicative" if self.seeds < BOOTSTRAP_SEEDS else ""
+        indicative = ", interval only indicative" if self.seeds < statistics.ENOUGH else ""
         return f"{self.mean:.4g} [{self.low:.4g}, {self.high:.4g}] ({self.seeds} seeds{indicative})"
 
 
 def mean(values: Sequence[float], seed: int = 0) -> Mean:
-    """The mean with its interval: Student's t for fewer than 10 values, BCa bootstrap from 10 on, none for fewer than 3.
+    """The mean with its interval (:func:`ppo_sweep.statistics.mean_interval`).
 
     Args:
         seed: of the bootstrap.
@@ -61,27 +48,12 @@ def mean(values: Sequence[float], seed: int = 0) -> Mean:
     """
     if not values:
         raise ValueError("the mean of no values")
-    centre, n = statistics.fmean(values), len(values)
-    if n < LEAST_SEEDS:
-        return Mean(centre, None, None, n, "none")
-    if len(set(values)) == 1:
-        return Mean(centre, centre, centre, n, "t")
-    if n < BOOTSTRAP_SEEDS:
-        half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * statistics.stdev(values) / math.sqrt(n)
-        return Mean(centre, centre - half, centre + half, n, "t")
-    drawn = stats.bootstrap(
-        (np.asarray(values, float),),
-        np.mean,
-        confidence_level=LEVEL,
-        n_resamples=_RESAMPLES,
-        method="BCa",
-        random_state=randomness.generator(seed, "bootstrap"),
-    )
-    return Mean(centre, float(drawn.confidence_interval.low), float(drawn.confidence_interval.high), n, "BCa")
+    found = statistics.mean_interval(values, rng=randomness.generator(seed, "bootstrap"))
+    return _mean(float(np.mean(values)), found.low, found.high, len(values))
 
 
 def paired(one: Mapping[int, float], other: Mapping[int, float], seed: int = 0) -> Mean:
-    """The mean of the differences ``one − other``, seed by seed, over the seeds of both.
+    """The mean of the differences ``one − other``, seed by seed, over the seeds of both; from ten on its interval is a bootstrap.
 
     Raises:
         ValueError: no seed in common.
@@ -90,19 +62,17 @@ def paired(one: Mapping[int, float], other: Mapping[int, float], seed: int = 0) 
 
 
 def welch(one: Sequence[float], other: Sequence[float]) -> Mean:
-    """The difference of two means with Welch's interval; none with fewer than 3 values on a side.
+    """The difference of two means without pairing (:func:`ppo_sweep.statistics.welch`).
 
     Raises:
         ValueError: no values.
     """
     if not one or not other:
         raise ValueError("the mean of no values")
-    difference, n = statistics.fmean(one) - statistics.fmean(other), min(len(one), len(other))
-    if n < LEAST_SEEDS:
-        return Mean(difference, None, None, n, "none")
-    parts = [statistics.variance(values) / len(values) for values in (one, other)]
-    if sum(parts) == 0:
-        return Mean(difference, difference, difference, n, "Welch")
-    freedom = sum(parts) ** 2 / sum(part**2 / (len(values) - 1) for part, values in zip(parts, (one, other), strict=True))
-    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(sum(parts))
-    return Mean(difference, difference - half, difference + half, n, "Welch")
+    found = statistics.welch(one, other)
+    return _mean(found.value, found.low, found.high, found.n)
+
+
+def _mean(value: float, low: float, high: float, seeds: int) -> Mean:
+    enough = seeds >= statistics.SMALLEST
+    return Mean(value, low if enough else None, high if enough else None, seeds)

@@ -1,7 +1,7 @@
 """Intervals, differences and Holm's correction, on plain arrays (docs/numbers.md §2).
 
-Which interval is used when is written here once: Student's t below ten values, the BCa bootstrap from ten on,
-none below three. A percentile bootstrap covers 73 % at n = 3 and 90 % at n = 10 where it says 95 %.
+Which interval is used when is written here once, for studies and reports: Student's t below ten values, the BCa bootstrap
+from ten on, none below three. A percentile bootstrap covers 73 % at n = 3 and 90 % at n = 10 where it says 95 %.
 """
 
 from __future__ import annotations

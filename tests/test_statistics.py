@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ppo_sweep.report import statistics
+from ppo_sweep import statistics
 
 # Scores of Hopper runs, and made-up ones with a long tail.
 FIRST = np.array([2471.8, 2445.3, 2242.7, 1090.5, 1624.2])
