@@ -30,7 +30,9 @@ from numpy.typing import NDArray
 from ppo_sweep.process import settle
 from ppo_sweep.report import ReportError, environments, load
 from ppo_sweep.report.groups import groups
-from ppo_sweep.statistics import Difference, Interval, holm, mean_interval, paired, welch
+from ppo_sweep.report.scores import OPEN
+from ppo_sweep.report.scores import verdict as separation
+from ppo_sweep.statistics import Difference, Interval, holm_levels, mean_interval, paired, welch
 from ppo_sweep.sweep.composition import CONF
 from scripts.pages import BY_HAND, DOCS
 from scripts.train_peer import SEEDS, STEPS, TASKS, place
@@ -63,7 +65,8 @@ RESULTS = """\
 What the recipes reach: `return_100` (mean raw return of the last 100 training episodes, sampled policy) after 1 M
 environment steps, 300 k on Pendulum. Seeds 100–109 are kept for reporting; knobs were chosen on seeds 0–19. Intervals are
 of the mean, 95 %: BCa bootstrap from ten seeds on; below, Student's t, which is only indicative. An aim, set before the runs,
-is *met* when the mean reaches it, *missed* when the interval's upper end is below it, *open* otherwise.
+is *met* when the mean reaches it, *missed* when the interval's upper end is below it, *open* otherwise. The score holds the noise of
+exploration and lags behind the policy, by up to N × the longest episode ([numbers.md](numbers.md)).
 
     make results                     # or one by one:
     python train.py -m experiment=strong_1m
@@ -202,24 +205,24 @@ def verdict(values: list[float], interval: Interval, aim: float | None) -> str:
     return "missed" if interval.high < aim else "open"
 
 
-def written(interval: Interval | Difference) -> str:
-    """Both ends, or a dash."""
-    sign = "+" if isinstance(interval, Difference) else ""
+def written(interval: Interval | Difference, sign: str = "") -> str:
+    """Both ends, or a dash; ``sign="+"`` for a difference."""
     return "–" if math.isnan(interval.low) else f"{interval.low:{sign}.0f} … {interval.high:{sign}.0f}"
 
 
 PEERS = """\
 ## Stable-Baselines3 on the same tasks
 
-PPO and VecNormalize with their defaults, one environment, scored in the same way.{missing}
+PPO and VecNormalize with their defaults, one environment, the same budget, scored in the same way.{missing}
 """
 
 AGAINST = """\
-What is ours against it: the difference of the means, with Welch's interval. *Better* and *worse* are said where Welch's p, adjusted for the
-number of comparisons (Holm), is below 0.05; the rest is not separated. Runs are not paired: equal seeds of two programs share nothing.
+How ours compares: the difference of the means, Welch's 95 % interval, and the same adjusted for the number of comparisons
+(Holm). *Better* and *worse* are said where the adjusted interval excludes 0. Runs are not paired: equal seeds of two programs
+share nothing.
 
-| ours | environment | seeds | ours − theirs | 95 % (Welch) | |
-|---|---|---|---:|---|---|
+| ours | environment | seeds | ours − theirs | 95 % | adjusted | |
+|---|---|---|---:|---|---|---|
 """
 
 
@@ -227,15 +230,11 @@ def against(found: Mapping[str, Scores], peer: Scores) -> Iterator[str]:
     """A line per study and environment that both have."""
     compared = [(study, env, own) for study, scores in found.items() for env, own in scores.items() if env in peer]
     differences = [welch([*own.values()], [*peer[env].values()]) for _, env, own in compared]
-    adjusted = holm([difference.p for difference in differences])
-    for (study, env, own), difference, p in zip(compared, differences, adjusted, strict=True):
-        cells = [f"`{study}`", env, f"{len(own)} − {len(peer[env])}", f"{difference.value:+.0f}", written(difference), word(difference, p)]
-        yield f"| {' | '.join(cells)} |"
-
-
-def word(difference: Difference, p: float) -> str:
-    """What may be said of a difference with this adjusted p."""
-    return ("better" if difference.value > 0 else "worse") if p < 0.05 else ""
+    levels = holm_levels([difference.p for difference in differences])
+    for (study, env, own), difference, level in zip(compared, differences, levels, strict=True):
+        adjusted = difference.at(float(level))
+        cells = [f"`{study}`", env, f"{len(own)} − {len(peer[env])}", f"{difference.value:+.0f}", written(difference, "+")]
+        yield f"| {' | '.join(cells)} | {written(adjusted, '+')} | {separation(adjusted.low, adjusted.high)} |"
 
 
 def results_page(scores: Mapping[Key, float]) -> str:
@@ -247,8 +246,10 @@ def results_page(scores: Mapping[Key, float]) -> str:
         parts.append(f"## `experiment={study}`\n\n" + "\n".join(table(own, AIMS[study])) + "\n")
     peer = chosen(scores, PEER, "")
     if peer:
-        made, wanted = sum(map(len, peer.values())), len(TASKS) * len(SEEDS)
-        parts.append(PEERS.format(missing=f" So far {made} of {wanted} runs have been made." if made < wanted else ""))
+        wanted = [(PEER_TASKS[task], seed) for task in TASKS for seed in SEEDS]
+        made = sum(seed in peer.get(env, {}) for env, seed in wanted)
+        missing = f" So far {made} of {len(wanted)} runs have been made." if made < len(wanted) else ""
+        parts.append(PEERS.format(missing=missing))
         parts.append("\n".join(table(peer, {})) + "\n")
         parts.append(AGAINST + "\n".join(against(found, peer)) + "\n")
     else:
@@ -267,7 +268,7 @@ def changes(scores: Mapping[Key, float], study: str) -> Iterator[str]:
         everywhere = {name: chosen(scores, study, name) for name in names if name != base}
         found = {name: by_env[env] for name, by_env in everywhere.items() if env in by_env}
         differences = {name: welch([*own.values()], [*reference.values()]) for name, own in found.items()}
-        adjusted = dict(zip(differences, holm([difference.p for difference in differences.values()]), strict=True))
+        levels = dict(zip(differences, holm_levels([difference.p for difference in differences.values()]), strict=True))
         yield f"### {env}\n"
         yield "| change | seeds | mean | sd | median | difference | Welch | paired | | every seed |"
         yield "|---|---:|---:|---:|---:|---:|---|---|---|---|"
@@ -275,8 +276,11 @@ def changes(scores: Mapping[Key, float], study: str) -> Iterator[str]:
         yield f"| {' | '.join(first)} | | | | | {numbers(reference)} |"
         for name in sorted(found, key=lambda name: -differences[name].value):
             own, difference = found[name], differences[name]
-            cells = [_shown(name), f"{len(own)}", *spread([*own.values()]), f"{difference.value:+.0f}", written(difference)]
-            yield f"| {' | '.join(cells)} | {written(paired(own, reference))} | {word(difference, adjusted[name])} | {numbers(own)} |"
+            adjusted = difference.at(float(levels[name]))
+            said = separation(adjusted.low, adjusted.high)
+            cells = [_shown(name), f"{len(own)}", *spread([*own.values()]), f"{difference.value:+.0f}", written(difference, "+")]
+            cells += [written(paired(own, reference), "+"), "" if said == OPEN else said]
+            yield f"| {' | '.join(cells)} | {numbers(own)} |"
         yield ""
 
 

@@ -59,8 +59,17 @@ def test_ours_is_called_better_than_a_peer_only_where_it_is_separated_after_holm
     }
     page = results_page(scores)
     rows = [[cell.strip() for cell in line.split("|")] for line in page.splitlines() if line.startswith("| `strong_1m`")]
-    assert [(row[2], row[3], row[4], row[6]) for row in rows] == [("hopper", "5 − 5", "+99", "better"), ("walker2d", "5 − 5", "+11", "")]
+    assert [(row[2], row[3], row[4], row[7]) for row in rows] == [
+        ("hopper", "5 − 5", "+99", "better"),
+        ("walker2d", "5 − 5", "+11", "not separated"),
+    ]
     assert "So far 10 of 15 runs have been made." in page and "not been made yet" not in page
+
+
+def test_runs_of_other_seeds_do_not_make_a_set_of_the_peer_whole() -> None:
+    more = study(PEER, "", "halfcheetah", [1.0] * 10, 100) | study(PEER, "", "hopper", [1.0] * 5, 100)
+    assert "So far 10 of 15 runs have been made." in results_page(more)
+    assert "So far" not in results_page(more | study(PEER, "", "walker2d", [1.0] * 5, 100))
 
 
 def test_scores_are_kept_to_the_last_bit(tmp_path: Path) -> None:
