@@ -139,9 +139,9 @@ class Difference:
     Attributes:
         value: first minus second; NaN if one of them is empty.
         low, high: its interval; NaN below three values on a side.
-        p: two-sided; NaN below three values on a side.
-        df: degrees of freedom.
-        error: its standard error.
+        p: two-sided; NaN below three values on a side, and of pairs.
+        df: degrees of freedom; NaN as p.
+        error: its standard error; NaN as p.
         n: values (pairs) that it is made of; of two sides, the smaller one's.
     """
 
@@ -179,22 +179,21 @@ def welch(first: ArrayLike, second: ArrayLike, level: float = LEVEL) -> Differen
     return _difference(value, math.sqrt(v1 + v2), df, n, level)
 
 
-def paired(first: Mapping[int, float], second: Mapping[int, float], level: float = LEVEL) -> Difference:
-    """The mean difference over the seeds that both have (Student 1908).
+def paired(
+    first: Mapping[int, float], second: Mapping[int, float], level: float = LEVEL, rng: np.random.Generator | None = None
+) -> Difference:
+    """The mean difference over the seeds that both have, with the interval of a mean (:func:`mean_interval`); no test goes with it.
 
     Args:
         first, second: seed → score. Equal seeds share little (initial weights and start states), so this
             interval need not be narrower than Welch's.
+        rng: of the bootstrap; the report's own by default.
     """
-    seeds = sorted(set(first) & set(second))
-    if not seeds:
+    differences = [first[seed] - second[seed] for seed in sorted(set(first) & set(second))]
+    if not differences:
         return Difference()
-    differences = np.array([first[seed] - second[seed] for seed in seeds])
-    value, n = float(differences.mean()), len(seeds)
-    if n < SMALLEST:
-        return Difference(value, n=n)
-    error = float(differences.std(ddof=1)) / math.sqrt(n)
-    return _certain(value, n) if error == 0 else _difference(value, error, n - 1, n, level)
+    interval = mean_interval(differences, level, rng)
+    return Difference(float(np.mean(differences)), interval.low, interval.high, n=len(differences))
 
 
 def _difference(value: float, error: float, df: float, n: int, level: float) -> Difference:

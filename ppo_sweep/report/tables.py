@@ -161,7 +161,7 @@ def _shown(column: str, item: Any) -> str:
 #: Columns in units of the score.
 _SCORES = frozenset(
     "mean std median iqm ci_low ci_high min max eval_mean difference low high holm_low holm_high "
-    "paired_difference paired_low paired_high score counted".split()
+    "paired_difference paired_low paired_high final_score counted".split()
 )
 
 

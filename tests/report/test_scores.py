@@ -162,6 +162,12 @@ def test_a_study_without_a_finished_run_has_tables_all_the_same(tmp_path: Path) 
     assert "queued" in (tmp_path / "out" / "runs.md").read_text()
 
 
+def test_what_a_run_scored_and_what_it_counts_as_are_written_alike(tmp_path: Path) -> None:
+    make_settings(tmp_path, {None: [12345.6]})
+    shown = tables.to_markdown(tables.tables(load(tmp_path))["runs"])
+    assert shown.count("| 12346 ") == 2, shown
+
+
 def test_latex_shows_everything_from_outside_literally() -> None:
     evil = r"50% of_runs & $x$ #1 {a} \input{secret} ~^ <|> ±σ ☃"
     text = tables.escape_tex(evil)

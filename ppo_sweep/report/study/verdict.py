@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ppo_sweep.report.numbers import number
 from ppo_sweep.report.study.searched import Search, Trial
 from ppo_sweep.sweep.study import confirmation
-from ppo_sweep.sweep.study.confirmation import BETTER, DEFAULT, OPEN, WORSE, Report
+from ppo_sweep.sweep.study.confirmation import DEFAULT, Report
 
 Scores = Mapping[int, float]
 
@@ -97,37 +97,10 @@ def sentences(search: Search, found: Verdict | None) -> list[str]:
 def _lines(search: Search, found: Verdict | None) -> list[str]:
     if found is None or found.report is None:
         return [_unconfirmed(search)]
-    said, word = found.report, found.word
-    name = f"Trial {said.winner}"
-    if word == "":
-        first = "The default configuration leads on the confirmation seeds: nothing that was tried has beaten it."
-    elif word == BETTER:
-        first = f"{name} is better than the default configuration: on the report seeds the interval of their difference excludes 0."
-    elif word == WORSE:
-        first = f"{name} led on the confirmation seeds, and is worse than the default configuration on the report seeds."
-    elif word == OPEN:
-        first = (
-            f"{name} leads on the confirmation seeds and is not separated from the default configuration on the report seeds: "
-            "the interval of their difference contains 0."
-        )
-    else:
-        first = f"{name} leads on the confirmation seeds; too few report seeds to say how sure that is."
-    lines = [first]
+    first, *others = found.report.lines()
     if found.of not in (None, len(search.ended)):
-        lines.append(f"What was confirmed are the first {found.of} trials: {len(search.ended)} have ended by now.")
-    if said.winner:
-        lines.append(
-            f"On report seeds: {name.lower()} {said.best}; the default {said.default}; difference, seed by seed, {said.difference}; "
-            f"without pairing (Welch), {said.welch}."
-        )
-    else:
-        lines.append(f"On report seeds: {said.default}.")
-    if said.winner and said.selection_bias is not None and said.control_bias is not None:
-        lines.append(
-            f"Selection bias (tuning mean − report mean): {number(said.selection_bias)} for {name.lower()}, which was selected by its "
-            f"tuning mean; {number(said.control_bias)} for the default, which nobody selected."
-        )
-    return lines
+        others.insert(0, f"What was confirmed are the first {found.of} trials: {len(search.ended)} have ended by now.")
+    return [first, *others]
 
 
 def leading(search: Search, count: int = 1) -> list[Trial]:

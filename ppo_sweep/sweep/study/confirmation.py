@@ -180,23 +180,29 @@ class Report:
         return self.word == BETTER
 
     def lines(self) -> list[str]:
-        """The report in sentences, for the terminal and ``best.yaml``."""
+        """The report in sentences, the verdict first: for the terminal, ``best.yaml`` and the page."""
         if self.winner == 0:
-            lines = ["The default configuration leads on the confirmation seeds: nothing that was tried beats it there."]
-        elif self.beaten:
-            lines = [f"Trial {self.winner} is better than the default configuration."]
-        elif self.word == WORSE:
-            lines = [f"Trial {self.winner} led on the confirmation seeds and is worse than the default configuration on the report seeds."]
-        else:
-            lines = [f"Trial {self.winner} is not separated from the default configuration: the study does not show that it is better."]
-        lines.append(
-            f"On report seeds: {self.best}; the default {self.default}; difference, seed by seed, {self.difference}; "
-            f"without pairing (Welch), {self.welch}."
-        )
+            return [
+                "The default configuration leads on the confirmation seeds: nothing that was tried beats it there.",
+                f"On report seeds: {self.default}.",
+            ]
+        name = f"Trial {self.winner}"
+        first = {
+            BETTER: f"{name} is better than the default configuration: on the report seeds the interval of their difference excludes 0.",
+            WORSE: f"{name} led on the confirmation seeds and is worse than the default configuration on the report seeds.",
+            OPEN: f"{name} led on the confirmation seeds and is not separated from the default configuration on the report seeds: the "
+            "interval of their difference holds 0, and the study does not show that it beats it.",
+            TOO_FEW: f"{name} led on the confirmation seeds; there are too few report seeds to say how sure that is.",
+        }[self.word]
+        lines = [
+            first,
+            f"On report seeds: {name.lower()} {self.best}; the default {self.default}; difference, seed by seed, {self.difference}; "
+            f"without pairing (Welch), {self.welch}.",
+        ]
         if self.selection_bias is not None and self.control_bias is not None:
             lines.append(
-                f"Selection bias (tuning mean − report mean): {self.selection_bias:.4g}; of the default, which was not selected, "
-                f"{self.control_bias:.4g}."
+                f"Selection bias (tuning mean − report mean): {self.selection_bias:.4g} for {name.lower()}, which was selected by its "
+                f"tuning mean; {self.control_bias:.4g} for the default, which nobody selected."
             )
         return lines
 

