@@ -228,6 +228,9 @@ class _Collector:
             self.cuts[p].append(Cut(t, i, final))
         # Asked before the reset, which clears the simulator's counters.
         broken = environment.fault()
+        # The last look at what ended the episode: the reset's observation takes its place.
+        if not broken and not np.isfinite(self.raw[t + 1, p, i]).all():
+            broken = f"non-finite observation at step {t + 1} of the rollout"
         if broken:
             self._fail(p, t, Failure("diverged", broken))
             return
@@ -236,7 +239,8 @@ class _Collector:
             self.raw[t + 1, p, i] = environment.reset()
         except (Exception, SystemExit) as error:
             _pass_on_signal(error)
-            self._fail(p, t, Failure("failed", f"the environment's reset raised {type(error).__name__}: {error}", error))
+            state = "diverged" if isinstance(error, SimulationDiverged) else "failed"
+            self._fail(p, t, Failure(state, f"the environment's reset raised {type(error).__name__}: {error}", error))
         self.resetting += perf_counter() - resetting
 
     def _fail(self, p: int, t: int, failure: Failure) -> None:

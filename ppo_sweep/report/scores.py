@@ -68,8 +68,7 @@ def _score_row(group: Group, evaluated: Mapping[str, float]) -> dict[str, object
     values = group.scores.to_numpy()
     interval = mean_interval(values)
     counted = group.runs["counted"].dropna().index
-    # Of some runs only, it would be the mean of a chosen few.
-    last = [evaluated.get(str(run), math.nan) for run in counted]
+    last = [_evaluated(group.runs.loc[run], evaluated.get(str(run))) for run in counted]
     return {
         "group": group.label,
         **group.setting,
@@ -80,7 +79,8 @@ def _score_row(group: Group, evaluated: Mapping[str, float]) -> dict[str, object
         "ci_low": interval.low,
         "ci_high": interval.high,
         "diverged": group.diverged,
-        "eval_mean": float(np.mean(last)) if last else math.nan,
+        # Of some runs only, it would be the mean of a chosen few.
+        "eval_mean": float(np.mean(last)) if any(str(run) in evaluated for run in counted) else math.nan,
     }
 
 
@@ -101,6 +101,12 @@ def _all_row(label: str, scored: environments.Scores, found: Sequence[Group]) ->
         "diverged": sum(group.diverged for group in inside),
         "eval_mean": math.nan,
     }
+
+
+def _evaluated(run: pd.Series, last: float | None) -> float:
+    """What a run adds to the mean of evaluations: of a diverged one the lower of its last and the random policy's, as its score."""
+    known = [value for value in (last, run["random"] if run["state"] == "diverged" else None) if value is not None]
+    return min(known, default=math.nan)
 
 
 def _summary(values: np.ndarray) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ppo_sweep.config import EnvConfig
-from ppo_sweep.envs import Environment, inspect
+from ppo_sweep.envs import Environment, SimulationDiverged, inspect
 from ppo_sweep.envs.mujoco import once
 from ppo_sweep.learner.policy import Policy
 from ppo_sweep.randomness import generator
@@ -26,7 +27,7 @@ Actions = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Raw returns and lengths of whole episodes, in order, each ``(n,)``."""
+    """Raw returns and lengths of whole episodes, in order, each ``(n,)``; the return of one that diverged is NaN."""
 
     mode: str
     returns: npt.NDArray[np.float64]
@@ -97,7 +98,10 @@ def _play(
     stream: str,
     warn: Callable[[str], None],
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """Play episodes 0, 1, …, each in an environment of its own; ``act(observations (n, O), episodes)`` gives ``(n, A)``."""
+    """Play episodes 0, 1, …, each in an environment of its own; ``act(observations (n, O), episodes)`` gives ``(n, A)``.
+
+    An episode that diverges ends there with a return of NaN: an evaluation changes nothing of the training that goes on.
+    """
     returns, lengths = np.zeros(episodes), np.zeros(episodes, np.int64)
     warn = once(warn)  # every environment would say the same
     for first in range(0, episodes, AT_ONCE):
@@ -111,9 +115,18 @@ def _play(
                 actions = act(np.stack([current[k] for k in playing]), playing)
                 over = []
                 for k, action in zip(playing, actions, strict=True):
-                    current[k], _, terminated, truncated = worlds[k].step(action)
-                    if terminated or truncated:
-                        returns[k], lengths[k] = worlds[k].return_, worlds[k].length
+                    world = worlds[k]
+                    try:
+                        current[k], reward, terminated, truncated = world.step(action)
+                        ended = terminated or truncated
+                        broken = None if math.isfinite(reward) and np.isfinite(current[k]).all() else "non-finite observation or reward"
+                        broken = broken or (world.fault() if ended else None)
+                    except SimulationDiverged as error:
+                        broken = str(error)
+                    if broken:
+                        warn(f"an episode of an evaluation diverged, so that its mean is blank: {broken}")
+                    if broken or ended:
+                        returns[k], lengths[k] = math.nan if broken else world.return_, world.length
                         over.append(k)
                 playing = [k for k in playing if k not in over]
     return returns, lengths

@@ -31,7 +31,10 @@ def score(config: Config, run: Path, *, at: int | None = None) -> tuple[float | 
         return None, "no iteration was finished"
     if config.score == "eval":
         evaluations = [row for row in _read(run / "eval.csv", at) if row["mode"] == "deterministic"]
-        return (float(evaluations[-1]["return_mean"]), None) if evaluations else (None, "no evaluation was made")
+        if not evaluations:
+            return None, "no evaluation was made"
+        last = evaluations[-1]["return_mean"]
+        return (float(last), None) if last else (None, "an episode of the last evaluation diverged (train.log says how)")
     if config.score == "window":
         return _window(rows, _read(run / "episodes.csv", at))
     if config.score == "auc":

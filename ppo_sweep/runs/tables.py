@@ -17,7 +17,7 @@ from ppo_sweep.runs.durable import synchronise, write_all
 from ppo_sweep.runs.errors import CorruptFile, StorageError, storage_errors
 from ppo_sweep.runs.fault_points import passing
 
-#: One row per iteration; definitions in docs/metrics. New columns go at the end.
+#: One row per iteration; definitions in docs/numbers.md. New columns go at the end.
 METRIC_COLUMNS: tuple[str, ...] = (
     "iteration", "env_steps", "episodes", "return_mean", "return_std", "return_100", "return_all", "length_mean", "length_100",
     "policy_loss", "value_loss", "entropy", "kl", "kl_max", "kl_sample", "ratio_max", "clip_fraction", "value_clip_fraction",

@@ -65,7 +65,7 @@ class Draft:
         if self.config is None:
             return
         needed = self.config.algo.n_envs * horizon * self.config.env.action_repeat
-        if self.config.total_steps < needed:
+        if self.config.budget < needed:
             yield (
                 f"total_steps={self.config.total_steps} is shorter than one episode in each of {self.config.algo.n_envs} "
                 f"environments ({needed} steps): there may be no score; raise total_steps, or lower algo.n_envs"

@@ -50,6 +50,10 @@ def infinite_observation(result: tuple[Any, ...], _: Any) -> tuple[Any, ...]:
     return np.where(np.arange(len(result[0])) == 3, np.inf, result[0]), *result[1:]
 
 
+def terminal_infinity(result: tuple[Any, ...], _: Any) -> tuple[Any, ...]:
+    return np.full_like(result[0], np.inf), result[1], True, False
+
+
 def explode(result: tuple[Any, ...], environment: Any) -> tuple[Any, ...]:
     environment._env.unwrapped.data.qvel[:] = 1e30
     return result
@@ -66,6 +70,7 @@ def raise_error(result: tuple[Any, ...], _: Any) -> tuple[Any, ...]:
 POISONS: dict[str, tuple[Poison, str, str]] = {
     "reward": (patch_step(nan_reward), "diverged", "non-finite reward"),
     "observation": (patch_step(infinite_observation), "diverged", "non-finite observation"),
+    "last observation": (patch_step(terminal_infinity), "diverged", "non-finite observation"),
     "action": (set_parameter("policy.log_std", 1000.0), "diverged", "non-finite action"),
     "loss": (set_parameter("value.head.bias", 1e30), "diverged", "non-finite"),
     "parameter": (set_parameter("value.0.weight", float("nan")), "diverged", "non-finite"),

@@ -173,6 +173,10 @@ def test_a_stop_of_the_policy_alone_is_not_judged_by_the_critics_epochs() -> Non
     assert found(made_run(epochs=10.0, config={"algo.max_kl": 0.02, "algo.max_kl_stops": "policy"})) == []
 
 
+def test_a_stop_within_the_last_epoch_is_not_called_one_without_effect() -> None:
+    assert found(made_run(epochs=10.0, config={"algo.max_kl": 0.02, "algo.max_kl_on": "minibatch"})) == []
+
+
 def test_clip_fraction_is_judged_by_its_median_and_only_where_ratios_are_clipped() -> None:
     assert found(made_run(clip_fraction=0.51)) == ["clip_fraction_high"]
     assert found(made_run(clip_fraction=np.r_[np.full(49, 0.9), np.full(51, 0.49)])) == []
@@ -245,7 +249,10 @@ def test_a_lucky_first_episode_is_not_what_was_learned() -> None:
 
 def test_return_collapse_measures_from_the_first_return_where_the_random_policy_was_not_measured() -> None:
     returns = np.r_[np.linspace(-1000, -200, 50), np.full(50, -900.0)]
-    assert learning.return_collapse(made_run(return_100=returns, random=None), STANDARD) is not None
+    evidence = learning.return_collapse(made_run(return_100=returns, random=None), STANDARD)
+    assert evidence is not None and "gained over its own first mean (" in evidence.sentence
+    measured = learning.return_collapse(made_run(return_100=returns), STANDARD)
+    assert measured is not None and "gained over the random policy (" in measured.sentence
 
 
 def test_lr_exhausted_needs_a_spent_rate_and_a_return_that_still_rises() -> None:
@@ -285,6 +292,7 @@ def test_few_episodes_are_a_note_except_while_the_run_goes_on() -> None:
     assert (finding.symptom, finding.severity, finding.evidence.value) == ("too_few_episodes", "note", 99)
     assert found(made_run(episodes=few, state="running")) == []
     assert found(made_run(episodes=np.arange(401.0, 501.0))) == ["too_few_episodes"]  # the last hundred are the whole run
+    assert found(made_run(episodes=few, config={"score": "eval"})) == []  # which rests on others
 
 
 def test_a_score_of_old_episodes_is_a_note() -> None:

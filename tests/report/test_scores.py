@@ -80,6 +80,13 @@ def test_the_last_evaluation_is_a_mean_only_if_every_seed_has_one(tmp_path: Path
     assert math.isnan(scores.scores(load(tmp_path / "some"))["eval_mean"].iloc[0])
 
 
+def test_a_diverged_run_counts_in_the_mean_of_evaluations_as_in_its_score(tmp_path: Path) -> None:
+    make_run(tmp_path, seed=0, evaluation=-150.0)
+    make_run(tmp_path, seed=1, evaluation=-100.0, state="diverged")
+    make_run(tmp_path, seed=2, state="diverged")
+    assert scores.scores(load(tmp_path))["eval_mean"].iloc[0] == pytest.approx((-150 - 1200 - 1200) / 3)  # Pendulum's random policy
+
+
 def test_rows_over_all_environments_are_about_normalised_scores(tmp_path: Path) -> None:
     make_settings(tmp_path, {0.02: [-675.0, -150.0], 0.05: [-150.0, -150.0]}, "pendulum")  # 0.5 and 1 of (−1200, −150)
     make_settings(tmp_path, {0.02: [17.0, 3450.0]}, "hopper")

@@ -12,7 +12,8 @@ import pytest
 
 import ppo_sweep
 from ppo_sweep.config import Config
-from ppo_sweep.envs import Environment
+from ppo_sweep.envs import Environment, SimulationDiverged
+from ppo_sweep.runs import evaluation
 from ppo_sweep.runs.directory import RunDirectory
 from ppo_sweep.runs.errors import StorageError
 from ppo_sweep.runs.evaluation import evaluate
@@ -108,6 +109,41 @@ def test_evaluation_changes_nothing_of_training(tmp_path: Path) -> None:
     for name in ("metrics.csv", "episodes.csv", "policy.safetensors"):
         assert (tmp_path / "with" / name).read_bytes() == (tmp_path / "without" / name).read_bytes()
     assert set(BYTES) - {path.name for path in (tmp_path / "without").iterdir()} <= {"eval.csv"}
+
+
+def breaks(kind: str) -> type[Environment]:
+    """Evaluations whose second episode breaks at its third step."""
+
+    class Breaking(Environment):
+        def step(self, action: Any) -> Any:
+            result = super().step(action)
+            if self._seed_of[1:] == ("eval", 1) and self.length == 3:
+                if kind == "physics":
+                    raise SimulationDiverged("mjWARN_BADQACC")
+                return result[0], float("inf"), *result[2:]
+            return result
+
+    return Breaking
+
+
+@pytest.mark.parametrize("kind", ["reward", "physics"])
+def test_an_evaluation_that_diverges_is_blank_and_changes_nothing_of_training(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = Config().replace(**SMALL, score="eval")
+    train(config, tmp_path / "healthy", console=False)
+    monkeypatch.setattr(evaluation, "Environment", breaks(kind))
+    result = train(config, tmp_path / "run", console=False)
+    assert (result.state, result.score, result.exit_code) == ("done", None, 0)
+    assert result.reason == "an episode of the last evaluation diverged (train.log says how)"
+    assert [(row["episodes"], row["return_mean"], row["return_max"]) for row in table(tmp_path / "run" / "eval.csv")] == [
+        ("2", "", ""), ("2", "", ""), ("100", "", "")
+    ]  # fmt: skip
+    said = {"reward": "non-finite observation or reward", "physics": "mjWARN_BADQACC"}[kind]
+    assert f"an episode of an evaluation diverged, so that its mean is blank: {said}" in (tmp_path / "run" / "train.log").read_text()
+    for name in ("metrics.csv", "episodes.csv", "policy.safetensors"):
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "healthy" / name).read_bytes()
+    assert train(config, tmp_path / "run", console=False).already
 
 
 def test_a_loaded_policy_acts_within_bounds_and_as_evaluated(tmp_path: Path) -> None:

@@ -97,21 +97,23 @@ def return_collapse(record: RunRecord, limits: Thresholds) -> Evidence | None:
         value=share,
         threshold=limits.collapse_share,
         sentence=f"return_100 reached {returns[best]:.5g} in iteration {int(record.iterations[best])} and then spent {percent(share)} of "
-        f"the budget below {level:.5g}, with less than {percent(limits.collapse_depth)} left of what it had gained over the random policy "
-        f"({floor:.5g})",
+        f"the budget below {level:.5g}, with less than {percent(limits.collapse_depth)} left of what it had gained over "
+        f"{'its own first mean' if record.random is None else 'the random policy'} ({floor:.5g})",
         series=("return_100", "kl"),
         line=level,
     )
 
 
 def _gain(record: RunRecord, limits: Thresholds) -> tuple[int, float, float] | None:
-    """Row of the best ``return_100``, how far it lies above the random policy, and its standard error; None where there is no best."""
+    """Row of the best ``return_100``, how far it lies above the random policy, and its standard error; None where there is no best.
+
+    Where the random policy was not measured, the first mean of enough episodes stands for it: higher, so that less counts as gained.
+    """
     returns, episodes = record.column("return_100"), record.column("episodes")
     usable = np.isfinite(returns) & (episodes >= limits.gain_episodes)
     if usable.sum() < limits.min_iterations:
         return None
     best = int(np.flatnonzero(usable)[np.argmax(returns[usable])])
-    # Without a measured random policy, the first such mean stands for it.
     floor = record.random if record.random is not None else float(returns[usable][0])
     error = median(record.column("return_std")) / math.sqrt(min(100.0, float(episodes[best])))
     return best, float(returns[best]) - floor, 0.0 if math.isnan(error) else error
@@ -145,8 +147,9 @@ def lr_exhausted(record: RunRecord, limits: Thresholds) -> Evidence | None:
 
 
 def too_few_episodes(record: RunRecord, limits: Thresholds) -> Evidence | None:
-    """The score rests on few episodes, or on ones from long before the end."""
-    if not len(record) or record.state == "running":  # more are to come
+    """The score rests on few training episodes, or on ones from long before the end."""
+    kind = record.config.get("score", "return_100")
+    if not len(record) or record.state == "running" or kind == "eval":  # more are to come; evaluations are episodes of their own
         return None
     counts = np.nan_to_num(record.column("episodes"))
     total = float(counts[-1])
@@ -158,7 +161,7 @@ def too_few_episodes(record: RunRecord, limits: Thresholds) -> Evidence | None:
             sentence=f"only {total:.0f} training episodes were finished; below {limits.episodes:g} a mean of the last 100 is one of all",
             series=("episodes", "return_100"),
         )
-    if record.config.get("score", "return_100") != "return_100":
+    if kind != "return_100":
         return None
     first = int(np.argmax(counts > total - 100))
     begun = float(record.env_steps[first] / record.env_steps[-1])

@@ -128,8 +128,9 @@ def max_kl_too_small(record: RunRecord, limits: Thresholds) -> Evidence | None:
 def max_kl_no_effect(record: RunRecord, limits: Thresholds) -> Evidence | None:
     """A KL stop that is set and never stops."""
     stop, planned, done = _stop(record)
-    # Where the policy alone stops, the critic's epochs go on and the column does not tell.
-    if stop is None or record.config.get("algo.max_kl_stops") == "policy" or len(done) < limits.min_iterations:
+    # Where the policy alone stops, the critic's epochs go on; where a minibatch may stop it, the last epoch may be half done.
+    unseen = record.config.get("algo.max_kl_stops") == "policy" or record.config.get("algo.max_kl_on") == "minibatch"
+    if stop is None or unseen or len(done) < limits.min_iterations:
         return None
     share = float(np.mean(done == planned))
     if planned < 2 or share < limits.all_epochs_share:
