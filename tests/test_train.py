@@ -243,6 +243,17 @@ def test_exit_code_tells_how_it_ended(
     assert ("Traceback" in capsys.readouterr().err) == (code == 1)
 
 
+@pytest.mark.parametrize(("code", "said"), [(143, True), (3, True), (0, False)])
+def test_with_force_an_interrupted_command_says_what_would_continue(
+    code: int, said: bool, entry: ModuleType, outcomes: dict[int, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcomes[0] = RunResult(Path("r"), {143: "stopped", 3: "failed", 0: "done"}[code], None, None, code)
+    assert entry.main(["force=true"]) == code
+    assert ("to continue, leave out force=true" in capsys.readouterr().err) == said
+    assert entry.main([]) == code
+    assert "force" not in capsys.readouterr().err
+
+
 def test_failed_run_of_a_grid_does_not_keep_the_others_from_running(entry: ModuleType, outcomes: dict[int, Any]) -> None:
     outcomes[0] = RunResult(Path("r"), "diverged", None, "NaN in the loss", 3)
     assert entry.main(["-m", "seed=0,1,2", "hydra/launcher=basic"]) == 3

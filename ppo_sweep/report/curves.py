@@ -31,7 +31,7 @@ BANDS = {
 }
 
 #: Returns: what a diverged run counts on as is a return.
-_RETURNS = ("return_100", "return_all", "return_mean")
+RETURNS = ("return_100", "return_all", "return_mean")
 
 #: Points of a common grid at most: more than a figure shows, and enough that spikes of single iterations are seen.
 _POINTS = 2000
@@ -41,12 +41,13 @@ Series = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Line:
-    """One run as it is drawn by itself: ``x`` and ``y``, (I,)."""
+    """One run as it is drawn by itself: ``x`` and ``y``, (I,); ``reached``, its last x, also if it has no value there."""
 
     run: str
     state: str
     x: Series
     y: Series
+    reached: float
 
 
 @dataclass(frozen=True)
@@ -89,13 +90,18 @@ def curve(results: Results, group: Group, column: str = "return_100", x: str = "
     lines = _lines(results, group, column, AXES[x][0])
     thin = tuple(line for line in lines if line.state in CUT_SHORT)
     members = [line for line in lines if line.state not in CUT_SHORT]
-    counted = {run: float(value) for run, value in group.runs["counted"].items()} if column in _RETURNS else {}
-    grid, first_end = _grid(members, _budget(results, group, AXES[x][0]))
+    counted = {run: float(value) for run, value in group.runs["counted"].items()} if column in RETURNS else {}
+    budget = _budget(results, group, AXES[x][0])
+    grid, first_end = _grid(members, budget)
+    if counted and members and not any(len(line.x) for line in members):
+        # All diverged before they had a value: what they count as is all there is.
+        grid = np.array([max(line.reached for line in members), budget])
     values = np.array([_at(line, grid, counted.get(line.run, math.nan)) for line in members]).reshape(len(members), len(grid))
     mean, low, high, method = aggregate(values, band)
     end = grid[-1] if len(grid) else -math.inf
     tails = tuple(_after(line, end) for line in members if line.state != "diverged" and len(line.x) and line.x[-1] > end)
-    ends = tuple((float(line.x[-1]), counted.get(line.run, math.nan)) for line in members if line.state == "diverged" and len(line.x))
+    lost = [line for line in members if line.state == "diverged"]
+    ends = tuple((float(line.x[-1]) if len(line.x) else line.reached, counted.get(line.run, math.nan)) for line in lost)
     return Curve(grid, tuple(line.run for line in members), values, mean, low, high, method, ends, first_end, thin + tails)
 
 
@@ -144,7 +150,8 @@ def _lines(results: Results, group: Group, column: str, axis: str) -> list[Line]
         x, y = (np.empty(0), np.empty(0)) if rows is None else (rows[axis].to_numpy(), rows[column].to_numpy())
         known = np.isfinite(x) & np.isfinite(y)
         if known.any() or state == "diverged":  # one that diverged before its first value counts all the same
-            lines.append(Line(str(run), str(state), x[known], y[known]))
+            reached = float(np.nanmax(x)) if np.isfinite(x).any() else 0.0
+            lines.append(Line(str(run), str(state), x[known], y[known], reached))
     return lines
 
 
@@ -183,7 +190,7 @@ def _at(line: Line, grid: Series, after: float) -> Series:
 def _after(line: Line, end: float) -> Line:
     """What a run has from ``end`` on, with the point before."""
     begin = max(0, int(np.searchsorted(line.x, end, side="right")) - 1)
-    return Line(line.run, line.state, line.x[begin:], line.y[begin:])
+    return Line(line.run, line.state, line.x[begin:], line.y[begin:], line.reached)
 
 
 def _budget(results: Results, group: Group, axis: str) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -127,7 +127,9 @@ def load(*paths: str | Path) -> Results:
     requests = asked(ids, configs, overrides)
     defaults = default_choices()
     swept = knobs.swept(list(requests.values()), defaults)
-    rows = {run: _row(ids[run], requests[run], statuses[run], swept, defaults) for run in ids}
+    settings = {run: {key: knobs.value(requests[run], key, defaults) for key in swept} for run in ids}
+    named = dict(zip(ids, knobs.labels(list(settings.values())), strict=True))
+    rows = {run: _row(ids[run], requests[run], statuses[run], named[run], settings[run]) for run in ids}
     runs = pd.DataFrame.from_dict(rows, orient="index")
     runs.index.name = "run"
     for key in swept:  # pandas would turn the null of a column of numbers into NaN
@@ -162,9 +164,8 @@ def _directory(results: Results, run: str) -> Path:
     return Path(results.runs.at[run, "path"])
 
 
-def _row(place: Place, request: Asked, status: Status, swept: Sequence[str], defaults: Mapping[str, str]) -> dict[str, Any]:
+def _row(place: Place, request: Asked, status: Status, group: str, setting: Mapping[str, Any]) -> dict[str, Any]:
     config, member = request.config, place.member
-    setting = {key: knobs.value(request, key, defaults) for key in swept}
     seed = config.get("seed", None if member is None else member.seed)
     state = member.state if status.state == "absent" and member is not None else status.state
     return {
@@ -173,7 +174,7 @@ def _row(place: Place, request: Asked, status: Status, swept: Sequence[str], def
         "env": request.env,
         "env_id": str(config.get("env.id", "")),
         "seed": int(seed) if isinstance(seed, int) else -1,
-        "group": knobs.label(setting),
+        "group": group,
         "state": state,
         "final_score": math.nan if status.score is None else status.score,
         "reason": status.reason or _last_line(status.error) or "",
@@ -212,7 +213,9 @@ def _twins(
     best: dict[str, str] = {}
     surplus = []
     for run in ids:
-        key = repr((sorted(configs[run].items(), key=lambda item: item[0]), seed_kind(ids[run]))) if configs[run] else run
+        # The scale of normalised scores is no part of what was trained.
+        trained = sorted((key, repr(item)) for key, item in configs[run].items() if not key.startswith("env.score_"))
+        key = repr((trained, seed_kind(ids[run]))) if configs[run] else run
         other = best.get(key)
         if other is None:
             best[key] = run

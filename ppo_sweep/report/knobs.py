@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,9 @@ CHOICES = ("algo", "recipe", "network", "tuned", "experiment")
 
 #: Of which kind the seeds of a study with confirmation are: tuning, confirmation, report (docs/studies.md).
 SEEDS = "seeds"
+
+#: The value of a knob where neither the configuration nor what was typed tells it.
+UNKNOWN = "?"
 
 #: What belongs to the environment or the seed, and never tells two settings apart.
 _NEVER = frozenset({"seed", "env", "env.id", "env.score_random", "env.score_reference", *OPERATIONAL_KEYS})
@@ -37,7 +40,7 @@ class Asked:
 
 
 def swept(runs: Sequence[Asked], defaults: Mapping[str, str]) -> tuple[str, ...]:
-    """Full keys that differ between runs of one environment.
+    """Full keys that differ between runs of one environment; runs of unknown configuration have no say in it.
 
     Between environments budgets and tuned values differ without being swept. Where a choice was swept
     (``recipe=standard,strong``) the choice is the knob, not the twenty values that it stands for.
@@ -48,6 +51,7 @@ def swept(runs: Sequence[Asked], defaults: Mapping[str, str]) -> tuple[str, ...]
     Returns:
         Choices first, then values, each in the order of the configuration.
     """
+    runs = [run for run in runs if run.config]
     envs = [run.env for run in runs]
     choices = [key for key in (SEEDS, *CHOICES) if _differs(envs, [value(run, key, defaults) for run in runs])]
     chosen = [f"{run.env}|{'|'.join(shortest(value(run, key, defaults)) for key in choices)}" for run in runs]
@@ -62,12 +66,12 @@ def swept(runs: Sequence[Asked], defaults: Mapping[str, str]) -> tuple[str, ...]
 
 
 def value(run: Asked, key: str, defaults: Mapping[str, str]) -> Any:
-    """What a run has for a swept key; None for null, and for what is not known."""
+    """What a run has for a swept key; of a run whose configuration is not known what was typed, or :data:`UNKNOWN`."""
     if key == SEEDS:
         return run.seeds or None
     if key in CHOICES:
         return run.overrides.get(key, defaults.get(key))
-    found = run.config.get(key)
+    found = run.config.get(key) if run.config else run.overrides.get(key, UNKNOWN)
     return shortest(found) if isinstance(found, (list, tuple, Mapping)) else found
 
 
@@ -78,10 +82,24 @@ def short_names(keys: Iterable[str]) -> dict[str, str]:
     return {key: name if last.count(name) == 1 else key for key, name in zip(keys, last, strict=True)}
 
 
-def label(setting: Mapping[str, Any]) -> str:
-    """A setting of the swept knobs in words: ``max_kl=0.02, lr=0.001``; ``all runs`` if none was swept."""
+def labels(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A name for each setting, by which it is known: :func:`label`, with all digits where two settings would be called alike."""
+    short = [label(setting) for setting in settings]
+    exact = [label(setting, shortest) for setting in settings]
+    alike: dict[str, set[str]] = {}
+    for name, full in zip(short, exact, strict=True):
+        alike.setdefault(name, set()).add(full)
+    return [name if len(alike[name]) == 1 else full for name, full in zip(short, exact, strict=True)]
+
+
+def label(setting: Mapping[str, Any], written: Callable[[Any], str] | None = None) -> str:
+    """A setting of the swept knobs in words: ``max_kl=0.02, lr=0.001``; ``all runs`` if none was swept.
+
+    Args:
+        written: a value as text; :func:`shown` by default.
+    """
     names = short_names(setting)
-    return ", ".join(f"{names[key]}={shown(item)}" for key, item in setting.items()) or "all runs"
+    return ", ".join(f"{names[key]}={(written or shown)(item)}" for key, item in setting.items()) or "all runs"
 
 
 def shown(item: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def find(paths: Sequence[str | Path], notes: list[str]) -> list[Place]:
 
     Args:
         paths: a run, a study, a results root, or patterns (``results/hopper*``).
-        notes: receives what is wrong with a ``study.json``, in words.
+        notes: receives what is wrong with a ``study.json``, and which of its runs have no directory, in words.
 
     Raises:
         ReportError: a path is not there, is no directory, or no run is below any of them.
@@ -57,6 +57,9 @@ def find(paths: Sequence[str | Path], notes: list[str]) -> list[Place]:
         raise ReportError(
             f"no run below {' or '.join(map(str, paths))}; give a directory that train.py has written, for example results/hopper"
         )
+    for above, study in studies.items():
+        if study is not None and any(above == top or top in above.parents for top in directories):
+            _note_missing(above, study, places, notes)
     return sorted(places.values(), key=lambda place: (str(place.study), place.order, _natural(place.directory)))
 
 
@@ -76,6 +79,14 @@ def _place(run: Path, studies: dict[Path, Study | None], notes: list[str]) -> Pl
     members = {} if study is None else {member.path: (order, member) for order, member in enumerate(study.members)}
     order, member = members.get(run.relative_to(above).as_posix(), (len(members), None))
     return Place(run, above, member, order)
+
+
+def _note_missing(above: Path, study: Study, places: Mapping[Path, Place], notes: list[str]) -> None:
+    missing = [member for member in study.members if above / member.path not in places]
+    if missing:
+        runs = "1 run that its commands asked for has" if len(missing) == 1 else f"{len(missing)} runs that its commands asked for have"
+        first = f"{missing[0].path} ({missing[0].state}){' …' * (len(missing) > 1)}"
+        notes.append(f"{above}: {runs} no directory, and so no part in anything here: {first}")
 
 
 def _expand(path: str | Path) -> list[Path]:

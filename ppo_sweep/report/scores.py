@@ -192,8 +192,12 @@ def cautions(results: Results) -> list[str]:
         said.append(f"Fewer than {ENOUGH} seeds: intervals (Student t) are only indicative.")
     if any(0 < size < SMALLEST for size in sizes):
         said.append(f"Fewer than {SMALLEST} seeds: no interval and no comparison.")
-    if references(results) and sizes and max(sizes) >= SMALLEST and smallest_rank_p(max(sizes), max(sizes)) >= 0.1:
-        said.append(f"{max(sizes)} against {max(sizes)}: no rank test can reach p < 0.1.")
+    against = references(results)
+    base = {group.env: len(group.scores) for group in found if group.env in against and group.label == against[group.env].label}
+    pairs = {(len(group.scores), base[group.env]) for group in found if group.env in base and group.label != against[group.env].label}
+    for n, m in sorted(pairs):
+        if min(n, m) >= SMALLEST and smallest_rank_p(n, m) >= 0.1:
+            said.append(f"{n} against {m}: no rank test can reach p < 0.1.")
     diverged = sum(group.diverged for group in found)
     if diverged:
         said.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import stat
@@ -110,8 +111,7 @@ def set_aside(directory: Path) -> Path:
     Raises:
         StorageError: there is no room for them; nothing has then been overwritten.
     """
-    number = 1 + sum(name.startswith(DAMAGED) for name in os.listdir(directory))
-    aside = directory / f"{DAMAGED}-{number}"
+    aside = next(path for number in itertools.count(1) if not os.path.lexists(path := directory / f"{DAMAGED}-{number}"))
     with storage_errors("make", aside):
         aside.mkdir()
     for path in (*(directory / name for name in TABLES), *_own_files(directory / CHECKPOINT)):

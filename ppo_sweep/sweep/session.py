@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 BUG, BAD_INPUT, RUN_FAILED, DIRECTORY = 1, 2, 3, 4
 
+#: Exit codes after which there is something to continue: Ctrl-C, SIGTERM, a terminal that closed, and runs that failed.
+_TO_BE_CONTINUED = (130, 143, 129, RUN_FAILED)
+
 
 class Session:
     """One command being carried out: runs single jobs as Hydra hands them over, and hears from sweeps what came of theirs.
@@ -89,35 +92,42 @@ def carry_out(main: Callable[[], Any], session: Session, argv: tuple[str, ...]) 
         argv: the command line for Hydra.
     """
     with _command_line(argv), _carrying_out(session):
-        try:
-            main()
-        except (ConfigError, HydraException, OmegaConfBaseException) as error:
-            print(error if isinstance(error, ConfigError) else worded(error), file=sys.stderr)
-            return BAD_INPUT
-        except (DirectoryBusy, DirectoryMismatch) as error:
-            print(error, file=sys.stderr)
-            return DIRECTORY
-        except RunFailed:
-            return RUN_FAILED  # a sweeper asked a failed run for its score; the closing table has told why it has none
-        except StorageError as error:
-            print(error, file=sys.stderr)
+        code = _entered(main, session)
+    if code in _TO_BE_CONTINUED and any(word.lstrip("+").lower() == "force=true" for word in argv):
+        print("to continue, leave out force=true: with it, the same command deletes what is there and begins anew", file=sys.stderr)
+    return code
+
+
+def _entered(main: Callable[[], Any], session: Session) -> int:
+    try:
+        main()
+    except (ConfigError, HydraException, OmegaConfBaseException) as error:
+        print(error if isinstance(error, ConfigError) else worded(error), file=sys.stderr)
+        return BAD_INPUT
+    except (DirectoryBusy, DirectoryMismatch) as error:
+        print(error, file=sys.stderr)
+        return DIRECTORY
+    except RunFailed:
+        return RUN_FAILED  # a sweeper asked a failed run for its score; the closing table has told why it has none
+    except StorageError as error:
+        print(error, file=sys.stderr)
+        return RUN_FAILED
+    except WorkersDoNotStart as error:
+        print(error, file=sys.stderr)
+        return BUG
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else BUG
+    except KeyboardInterrupt:
+        print("interrupted; the same command continues", file=sys.stderr)
+        return 130
+    except Exception as error:
+        refused = _disk_error(error)
+        if refused is not None:
+            print(refused, file=sys.stderr)
             return RUN_FAILED
-        except WorkersDoNotStart as error:
-            print(error, file=sys.stderr)
-            return BUG
-        except SystemExit as stop:
-            return stop.code if isinstance(stop.code, int) else BUG
-        except KeyboardInterrupt:
-            print("interrupted; the same command continues", file=sys.stderr)
-            return 130
-        except Exception as error:
-            refused = _disk_error(error)
-            if refused is not None:
-                print(refused, file=sys.stderr)
-                return RUN_FAILED
-            traceback.print_exc()
-            print("this is a bug in ppo_sweep; the lines above say where", file=sys.stderr)
-            return BUG
+        traceback.print_exc()
+        print("this is a bug in ppo_sweep; the lines above say where", file=sys.stderr)
+        return BUG
     return session.exit_code
 
 

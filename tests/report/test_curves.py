@@ -12,6 +12,7 @@ import pytest
 
 from ppo_sweep.report import curves, load
 from ppo_sweep.report.curves import Curve, curve
+from ppo_sweep.report.figures.common import cast_of
 from ppo_sweep.report.groups import groups
 from tests.report.result_trees import STEPS, make_run
 
@@ -64,7 +65,7 @@ def test_a_diverged_run_counts_on_as_the_lower_of_its_last_and_the_random_score(
     random = -1200.0
     expected = [(-1000 - 1000 + random) / 3, (-400 - 300 + random) / 3, (-200 + 2 * random) / 3, (-100 + 2 * random) / 3]
     assert list(made.mean) == pytest.approx(expected)
-    assert made.diverged == ((2 * STEPS, random),) and made.first_end == ""
+    assert made.diverged == ((2 * STEPS, random), (0.0, random)) and made.first_end == ""
 
 
 def test_where_all_diverged_the_mean_goes_on_to_the_budget(tmp_path: Path) -> None:
@@ -73,6 +74,15 @@ def test_where_all_diverged_the_mean_goes_on_to_the_budget(tmp_path: Path) -> No
     made = only_curve(tmp_path)
     assert made.x[-1] == 6 * STEPS and made.mean[-1] == -1200.0
     assert only_curve(tmp_path, x="updates").x[-1] == 6
+
+
+def test_a_group_whose_runs_all_diverged_before_a_value_is_drawn_at_what_they_count_as(tmp_path: Path) -> None:
+    make_run(tmp_path, [None], seed=0, state="diverged", iterations=6)
+    make_run(tmp_path, [], seed=1, state="diverged", iterations=6)
+    results, made = load(tmp_path), only_curve(tmp_path)
+    assert list(made.x) == [STEPS, 6 * STEPS] and list(made.mean) == [-1200.0, -1200.0]
+    assert made.diverged == ((STEPS, -1200.0), (0.0, -1200.0))
+    assert list(cast_of(results, "return_100").by_env) == ["pendulum"]
 
 
 def test_a_diagnostic_of_a_diverged_run_has_no_value_from_there_on(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from ppo_sweep.report import ReportError, episodes, evaluations, load
 from ppo_sweep.report.frame import timing
 from ppo_sweep.runs.lock import RunLock
 from ppo_sweep.runs.tables import METRIC_COLUMNS
-from tests.report.result_trees import STEPS, list_study, make_grid, make_run
+from tests.report.result_trees import STEPS, list_study, make_grid, make_run, make_settings
 
 
 def test_a_study_is_a_row_per_run_and_a_row_per_iteration(tmp_path: Path) -> None:
@@ -146,6 +146,49 @@ def test_a_damaged_configuration_leaves_the_run_without_knobs(tmp_path: Path, co
     assert len(results.runs) == 2 and len(results.rows) == 2
     assert any(str(run) in note for note in results.notes)
     assert set(results.runs["env"]) == {"pendulum"}  # known from what was typed
+    assert results.swept == () and set(results.runs["group"]) == {"all runs"}
+
+
+def test_a_run_of_unknown_configuration_has_of_the_swept_knobs_what_was_typed(tmp_path: Path) -> None:
+    make_settings(tmp_path, {None: [-3.0], 0.02: [-2.0]})
+    for seed, overrides in enumerate(({"algo.max_kl": 0.02}, {"algo.gamma": 0.5}), start=1):
+        run = make_run(tmp_path, [-1.0], seed=seed, overrides=overrides)
+        (run / "config.yaml").write_text("")
+    list_study(tmp_path, [({"env": "pendulum", "algo.max_kl": 0.02}, 1), ({"env": "pendulum", "algo.gamma": 0.5}, 2)])
+    results = load(tmp_path)
+    assert results.swept == ("algo.max_kl",)
+    assert dict(zip(results.runs["seed"].astype(str) + results.runs["group"], results.runs["counted"], strict=True)) == {
+        "0max_kl=null": -3.0, "0max_kl=0.02": -2.0, "1max_kl=0.02": -1.0, "2max_kl=?": -1.0
+    }  # fmt: skip
+
+
+def test_settings_that_agree_in_four_digits_are_two(tmp_path: Path) -> None:
+    for gamma in (0.9, 0.9999, 0.99991):
+        for seed in range(2):
+            make_run(tmp_path, seed=seed, overrides={"algo.gamma": gamma})
+    assert sorted(set(load(tmp_path).runs["group"])) == ["gamma=0.9", "gamma=0.9999", "gamma=0.99991"]
+    for gamma in (0.5, 0.50004):
+        make_run(tmp_path / "other", overrides={"algo.gamma": gamma})
+    assert sorted(set(load(tmp_path / "other").runs["group"])) == ["gamma=0.5", "gamma=0.50004"]
+
+
+def test_the_same_training_on_two_scales_counts_once(tmp_path: Path) -> None:
+    make_run(tmp_path / "s", config={"env.score_random": -1200.0})
+    make_run(tmp_path / "t", config={"env.score_random": -1100.0})
+    assert len(load(tmp_path).runs) == 1
+
+
+def test_runs_that_a_study_lists_and_that_have_no_directory_are_named(tmp_path: Path) -> None:
+    make_run(tmp_path / "s", seed=0)
+    make_run(tmp_path / "s", seed=1)
+    list_study(tmp_path / "s", [({"env": "pendulum"}, seed) for seed in range(4)])
+    for given in (tmp_path / "s", tmp_path):
+        notes = load(given).notes
+        assert notes == (
+            f"{tmp_path / 's'}: 2 runs that its commands asked for have no directory, and so no part in anything here: "
+            "env=pendulum/seed=2 (done) …",
+        )
+    assert load(tmp_path / "s" / "env=pendulum" / "seed=1").notes == (), "of one run that was asked for"
 
 
 def test_files_that_are_missing_leave_blanks(tmp_path: Path) -> None:

@@ -160,6 +160,12 @@ def test_small_numbers_of_seeds_carry_their_caution(tmp_path: Path) -> None:
     assert "only indicative" in said and "3 against 3: no rank test can reach p < 0.1" in said
 
 
+def test_what_no_rank_test_can_reach_is_said_of_each_comparison(tmp_path: Path) -> None:
+    make_settings(tmp_path, {None: [-1.0, -2.0, -3.0], 0.01: [-1.0, -2.0, -3.0], 0.02: [-1.0, -2.0, -3.0, -4.0, -5.0]})
+    said = " ".join(scores.cautions(load(tmp_path)))
+    assert "3 against 3: no rank test can reach p < 0.1" in said and "5 against" not in said
+
+
 def test_a_study_without_a_finished_run_has_tables_all_the_same(tmp_path: Path) -> None:
     make_run(tmp_path / "s", [], state="queued")
     results = load(tmp_path / "s")

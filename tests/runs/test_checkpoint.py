@@ -11,6 +11,7 @@ from toy_run import CONFIG, bytes_of, same_state, state_at, work
 from ppo_sweep.runs import checkpoint, strict_json
 from ppo_sweep.runs.directory import RunDirectory, load_state
 from ppo_sweep.runs.errors import CorruptFile, DirectoryMismatch, StorageError
+from ppo_sweep.runs.places import set_aside
 
 NAMED = r"^{}: [^:]+: expected .+, found .+$"
 
@@ -190,6 +191,11 @@ def test_with_no_usable_generation_the_run_starts_from_nothing_and_names_both_fi
     assert (run / "metrics.csv").read_bytes().count(b"\n") == 1
     work(run)
     assert bytes_of(run) == reference
+
+
+def test_what_a_damaged_run_left_goes_beside_what_earlier_ones_left(run):
+    (run / "damaged-2").mkdir()
+    assert [set_aside(run).name for _ in range(2)] == ["damaged-1", "damaged-3"]
 
 
 def test_a_reader_is_told_why_no_generation_is_usable_and_deletes_nothing(run):

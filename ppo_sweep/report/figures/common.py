@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ppo_sweep.report import style
+from ppo_sweep.report import curves, style
 from ppo_sweep.report.frame import Results
 from ppo_sweep.report.groups import CUT_SHORT, UNFINISHED, Group, groups, left_out, names, references
 from ppo_sweep.report.style import Look
@@ -102,8 +102,10 @@ def cast(results: Results, among: Iterable[str] | None = None) -> Cast:
 
 
 def cast_of(results: Results, column: str) -> Cast:
-    """:func:`cast` of what has a number in a column of ``metrics.csv`` already: environments and settings without one are left out."""
-    begun = results.metrics["run"][np.isfinite(results.metrics[column])].unique()
+    """:func:`cast` of what has a number in a column of ``metrics.csv`` already, or counts without; what has none is left out."""
+    begun = set(results.metrics["run"][np.isfinite(results.metrics[column])])
+    if column in curves.RETURNS:
+        begun |= set(results.runs.index[(results.runs["state"] == "diverged") & results.runs["counted"].notna()])
     runs = results.runs.loc[results.runs.index.isin(begun)]
     shown = cast(results, runs["group"])
     return replace(shown, by_env={env: found for env, found in shown.by_env.items() if env in set(runs["env"])})

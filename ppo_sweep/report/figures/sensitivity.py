@@ -49,7 +49,7 @@ def effect(found: Sequence[Group], knob: str) -> Effect:
     """Sort the groups of one environment by a knob and by the rest."""
     rows: dict[str, dict[str, Group]] = {}
     for group in found:
-        rest = knobs.label({key: value for key, value in group.setting.items() if key != knob})
+        rest = knobs.label({key: value for key, value in group.setting.items() if key != knob}, shortest)
         rows.setdefault(rest, {})[shortest(group.setting[knob])] = group
     values = tuple(dict.fromkeys(shortest(group.setting[knob]) for group in found))
     return Effect(rows, tuple(rest for rest, row in rows.items() if len(row) == len(values)), values)

@@ -120,18 +120,19 @@ def pareto(results: Sequence[TrialResult], objectives: Sequence[Objective]) -> l
     return [one for one in complete if not any(_dominates(other, one, objectives) for other in complete)]
 
 
-def winner(confirmed: Mapping[str, Sequence[float]], objective: Objective) -> str | None:
-    """Which configuration is the best on the confirmation seeds.
+def winner(confirmed: Mapping[str, Mapping[str, Sequence[float]]], objective: Objective) -> str | None:
+    """Which configuration is worth most on the confirmation seeds, by the same number as in the search.
 
     Args:
-        confirmed: name (``rank=1``, :data:`DEFAULT`) → scores. Only those with the most of them can win: what failed on a seed must
-            not win by the others.
+        confirmed: name (``rank=1``, :data:`DEFAULT`) → environment → scores on one scale, one per seed. Only those with the most
+            seeds can win: what failed on a seed must not win by the others.
 
     Returns:
         A name; of equal ones the default, then the lower rank. None if nothing has the scores that the objective needs.
     """
-    most = max(map(len, confirmed.values()), default=0)
-    values = {name: objective.value(scores) for name, scores in confirmed.items() if len(scores) == most >= objective.least_seeds}
+    seeds = {name: min(map(len, scores.values()), default=0) for name, scores in confirmed.items()}
+    enough = max([objective.least_seeds, *seeds.values()])
+    values = {name: objective.over_environments(scores) for name, scores in confirmed.items() if seeds[name] >= enough}
     if not values:
         return None
     best = max(values.values()) if objective.maximize else min(values.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,36 @@ from ppo_sweep.sweep.options import LauncherOptions
 from ppo_sweep.sweep.study import best, confirmation
 from ppo_sweep.sweep.study.confirmation import DEFAULT, TrialResult
 from ppo_sweep.sweep.study.kept import BEST, CONFIRMED
-from ppo_sweep.sweep.study.pieces import NoWorth, Piece, seed_scores
+from ppo_sweep.sweep.study.pieces import NoWorth, on_one_scale, run_score, seed_scores
 from ppo_sweep.sweep.study.request import StudyRequest
+
+
+@dataclass(frozen=True)
+class FreshRun:
+    """One configuration on one fresh seed.
+
+    Attributes:
+        name: of the configuration: ``rank=1``, ``default``.
+        environment: a choice of ``env``, or None for the only one.
+    """
+
+    name: str
+    environment: str | None
+    config: Config
+    path: Path
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """What fresh seeds say of one configuration; seeds on which a run failed are missing.
+
+    Attributes:
+        scores: seed → score, the mean over environments on one scale.
+        by_environment: environment → scores on that scale, in the order of those seeds.
+    """
+
+    scores: Mapping[int, float]
+    by_environment: Mapping[str, Sequence[float]]
 
 
 class Confirming:
@@ -69,21 +98,22 @@ class Confirming:
         confirmed = self._train(overrides, options.confirmation_seeds)
         if self._stopped():
             return 0
-        winner = confirmation.winner({name: list(scores.values()) for name, scores in confirmed.items()}, options.objectives[0])
+        winner = confirmation.winner({name: fresh.by_environment for name, fresh in confirmed.items()}, options.objectives[0])
         if winner is None:
             self._say(["the confirmation seeds have no scores"])
             return 3
         self._say(
-            [f"confirmed: {name} (trial {names[name]}) {_mean(scores)}" for name, scores in confirmed.items()]
+            [f"confirmed: {name} (trial {names[name]}) {_mean(fresh.scores)}" for name, fresh in confirmed.items()]
             + [f"the winner on the confirmation seeds: {'the default configuration' if winner == DEFAULT else f'trial {names[winner]}'}"]
         )
         reported = self._train({name: overrides[name] for name in dict.fromkeys([winner, DEFAULT])}, options.reporting_seeds)
         if self._stopped():
             return 0
-        if not reported[winner].keys() & reported[DEFAULT].keys():
+        best_scores, default_scores = reported[winner].scores, reported[DEFAULT].scores
+        if not best_scores.keys() & default_scores.keys():
             self._say(["the report seeds have no scores, so nothing can be said of the winner"])
             return 3
-        report = confirmation.report(names[winner], reported[winner], reported[DEFAULT], results, options.objectives[0], request.seed)
+        report = confirmation.report(names[winner], best_scores, default_scores, results, options.objectives[0], request.seed)
         self._say(report.lines())
         self._keep(len(results), names, winner, confirmed, reported, report)
         self._export(trials.get(names[winner]) or trials[0], report.lines())
@@ -119,8 +149,8 @@ class Confirming:
         of: int,
         names: Mapping[str, int],
         winner: str,
-        confirmed: Mapping[str, Mapping[int, float]],
-        reported: Mapping[str, Mapping[int, float]],
+        confirmed: Mapping[str, Fresh],
+        reported: Mapping[str, Fresh],
         report: confirmation.Report,
     ) -> None:
         """``study.json`` has it for the report."""
@@ -128,8 +158,8 @@ class Confirming:
             "of": of,
             "trials": names,
             "winner": winner,
-            "confirmation": {name: {str(seed): score for seed, score in scores.items()} for name, scores in confirmed.items()},
-            "report": {name: {str(seed): score for seed, score in scores.items()} for name, scores in reported.items()},
+            "confirmation": {name: {str(seed): score for seed, score in fresh.scores.items()} for name, fresh in confirmed.items()},
+            "report": {name: {str(seed): score for seed, score in fresh.scores.items()} for name, fresh in reported.items()},
             "selection_bias": report.selection_bias,
             "control_bias": report.control_bias,
             "beaten": report.beaten,
@@ -137,44 +167,34 @@ class Confirming:
         }
         StudyFile.open(self._study, command=self._command, members=[], other={CONFIRMED: kept})
 
-    def _train(self, chosen: Mapping[str, Mapping[str, Any]], seeds: Sequence[int]) -> dict[str, dict[int, float]]:
-        """Configurations on fresh seeds: name → seed → score; failed ones are missing."""
+    def _train(self, chosen: Mapping[str, Mapping[str, Any]], seeds: Sequence[int]) -> dict[str, Fresh]:
+        """Configurations on fresh seeds, by name."""
         request = self._request
-        pieces: list[Piece] = []
+        runs: list[FreshRun] = []
         jobs: list[Job] = []
         for name, overrides in chosen.items():
             for seed in seeds:
                 for environment in request.options.env or (None,):
                     config = self._config(overrides, environment, seed)
                     place = f"seed={seed}" if environment is None else f"env={environment}/seed={seed}"
-                    piece = Piece(0, len(pieces), name, environment, config, self._study / "confirm" / name / place)
                     env = {"env": environment} if environment is not None else {}
-                    jobs.append(Job(config, piece.path, {**request.fixed, **env, **overrides, "seed": seed}))
-                    pieces.append(piece)
+                    runs.append(FreshRun(name, environment, config, self._study / "confirm" / name / place))
+                    jobs.append(Job(config, runs[-1].path, {**request.fixed, **env, **overrides, "seed": seed}))
         results = train_all(jobs, self._study, self._options, command=self._command, interrupts=self._interrupts)
         for index, ended in results.items():
             if ended.state == "interrupted":  # a seed is missing that the same command would not miss
-                raise StorageError(f"{pieces[index].path}: {ended.reason}; the same command continues once the cause is gone")
+                raise StorageError(f"{runs[index].path}: {ended.reason}; the same command continues once the cause is gone")
             if ended.state == "failed":
                 self._failed = True
-                self._say([f"{pieces[index].path} failed: {ended.reason}"])
+                self._say([f"{runs[index].path} failed: {ended.reason}"])
         objective = request.options.objectives[0]
-        scores: dict[str, dict[int, float]] = {}
-        for name in chosen:
-            scores[name] = {}
-            for seed in seeds:
-                own = [piece for piece in pieces if piece.name == name and piece.config.seed == seed]
-                values = []
-                for piece in own:
-                    result = results.get(piece.index)
-                    if result is not None and result.state in ("done", "diverged"):
-                        piece.result, piece.length = result, 0
-                        values.append(piece.score(objective))
-                known = [value for value in values if value is not None]
-                if len(known) == len(own):
-                    with suppress(NoWorth):
-                        [scores[name][seed]] = seed_scores(own, known)
-        return scores
+        scored = [
+            run_score(run.config, run.path, results[index], objective)[0]
+            if index in results and results[index].state in ("done", "diverged")
+            else None
+            for index, run in enumerate(runs)
+        ]
+        return {name: _fresh([(run, score) for run, score in zip(runs, scored, strict=True) if run.name == name]) for name in chosen}
 
     def _export(self, trial: TrialResult, lines: Sequence[str]) -> None:
         options = self._request.options
@@ -182,6 +202,18 @@ class Confirming:
         said = [*lines, f"It was searched with the seeds below {options.seeds}."]
         best.write(self._study, overrides, self._request.groups, options.seeds, said, options.env)
         self._say([f"{self._study / BEST}: {'the default configuration' if trial.number == 0 else f'trial {trial.number}'}"])
+
+
+def _fresh(scored: Sequence[tuple[FreshRun, float | None]]) -> Fresh:
+    """Of one configuration; a seed that is without a score in an environment is left out."""
+    without = {run.config.seed for run, score in scored if score is None}
+    kept = [(run, score) for run, score in scored if score is not None and run.config.seed not in without]
+    runs, scores = [run for run, _ in kept], [score for _, score in kept]
+    try:
+        by_seed = zip(dict.fromkeys(run.config.seed for run in runs), seed_scores(runs, scores), strict=True)
+        return Fresh(dict(by_seed), on_one_scale(runs, scores))
+    except NoWorth:
+        return Fresh({}, {})
 
 
 def _pareto_sentence(best: Sequence[int], chosen: Sequence[int]) -> str:

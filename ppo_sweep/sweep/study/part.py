@@ -105,7 +105,10 @@ class Part:
         owner, before = opened.study.user_attrs.get(DIRECTORY), self.kept().get(OWNER)
         if owner is None and not opened.study.get_trials(deepcopy=False):
             if before is not None:
-                raise DirectoryMismatch(f"{self._study}: its trials are in another database; give the sweep.storage it was begun with")
+                raise DirectoryMismatch(
+                    f"{self._study}: its trials are in another database, or had another name there; "
+                    "give the sweep.storage and the study= that it was begun with"
+                )
             opened.study.set_user_attr(DIRECTORY, here)
         elif owner is not None and owner == before != here:
             self._take_over(opened, owner, here)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ppo_sweep.config import Config
 from ppo_sweep.runs.directory import reached
@@ -84,18 +84,27 @@ class Piece:
 
         Its files may hold more: it was trained by an earlier process, of whose judgements the storage may know nothing.
         """
-        return score(self._measured_by(objective), self.path, at=iteration * self.config.steps_per_iteration)[0]
+        return score(_measured_by(objective, self.config), self.path, at=iteration * self.config.steps_per_iteration)[0]
 
     def scored(self, objective: Objective) -> tuple[float | None, str | None]:
         """Its score as :meth:`score`, and why there is none if there is none."""
-        wanted = self._measured_by(objective)
-        if not self.diverged:
-            return score(wanted, self.path)
-        assert self.result is not None
-        return diverged_score(wanted, self.path, worse=objective.worse_score), self.result.reason
+        return run_score(self.config, self.path, self.result if self.has_ended else None, objective)
 
-    def _measured_by(self, objective: Objective) -> Config:
-        return self.config if objective.score is None else self.config.replace(score=objective.score)
+
+def run_score(config: Config, path: Path, result: RunResult | None, objective: Objective) -> tuple[float | None, str | None]:
+    """What a run is worth as its files are, raw, and why there is no score if there is none.
+
+    Args:
+        result: what it ended with; None if it has not.
+    """
+    wanted = _measured_by(objective, config)
+    if result is None or result.state != "diverged":
+        return score(wanted, path)
+    return diverged_score(wanted, path, worse=objective.worse_score), result.reason
+
+
+def _measured_by(objective: Objective, config: Config) -> Config:
+    return config if objective.score is None else config.replace(score=objective.score)
 
 
 class NoWorth(ValueError):
@@ -156,14 +165,26 @@ class TrialRuns:
         self.final = tuple(final)
 
 
-def on_one_scale(pieces: Sequence[Piece], scores: Sequence[float]) -> dict[str | None, list[float]]:
+class Measured(Protocol):
+    """A run that has a score: a piece of a trial, or of a confirmation."""
+
+    @property
+    def environment(self) -> str | None:
+        """A choice of ``env``, or None for the only one."""
+
+    @property
+    def config(self) -> Config:
+        """Its configuration."""
+
+
+def on_one_scale(pieces: Sequence[Measured], scores: Sequence[float]) -> dict[str, list[float]]:
     """Scores by environment, in order of the seeds; normalised if there are several environments.
 
     Raises:
         NoWorth: the random policy's score cannot be measured.
     """
-    environments = dict.fromkeys(piece.environment for piece in pieces)
-    scaled: dict[str | None, list[float]] = {environment: [] for environment in environments}
+    environments = dict.fromkeys(str(piece.environment) for piece in pieces)
+    scaled: dict[str, list[float]] = {environment: [] for environment in environments}
     for piece, value in zip(pieces, scores, strict=True):
         env = piece.config.env
         if len(environments) > 1:
@@ -173,11 +194,11 @@ def on_one_scale(pieces: Sequence[Piece], scores: Sequence[float]) -> dict[str |
             except ValueError as error:
                 raise NoWorth(f"env.score_random of {piece.environment} is not set, and {error}") from error
             value = normalised(value, random, env.score_reference)
-        scaled[piece.environment].append(value)
+        scaled[str(piece.environment)].append(value)
     return scaled
 
 
-def worth(objective: Objective, pieces: Sequence[Piece], scores: Sequence[float]) -> float:
+def worth(objective: Objective, pieces: Sequence[Measured], scores: Sequence[float]) -> float:
     """What a trial is worth.
 
     Args:
@@ -186,10 +207,10 @@ def worth(objective: Objective, pieces: Sequence[Piece], scores: Sequence[float]
     Raises:
         NoWorth: as :func:`on_one_scale`.
     """
-    return objective.over_environments({str(environment): values for environment, values in on_one_scale(pieces, scores).items()})
+    return objective.over_environments(on_one_scale(pieces, scores))
 
 
-def seed_scores(pieces: Sequence[Piece], scores: Sequence[float]) -> tuple[float, ...]:
+def seed_scores(pieces: Sequence[Measured], scores: Sequence[float]) -> tuple[float, ...]:
     """One number per seed: the mean over environments.
 
     Raises:
