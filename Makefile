@@ -149,7 +149,9 @@ recipe-changes: $(STAMP)  ## recipe strong, one change at a time, for docs/recip
 	for change in algo.lr_end=0 algo.norm_adv=minibatch 'algo.n_envs=16 algo.n_steps=128'; do \
 		$(CHANGED) env=hopper 'seed=range(5)' network.log_std_init=0 $$change || test $$? -eq 3 || exit; \
 	done
-	$(BIN)/python train.py -m recipe=strong env=pendulum study=strong_pendulum algo.lr_end=0,0.6666666666666666 'seed=range(20)'
+	for change in algo.lr_end=0,0.6666666666666666 algo.norm_obs=mean_std 'algo.n_envs=64 algo.n_steps=32'; do \
+		$(BIN)/python train.py -m recipe=strong env=pendulum study=strong_pendulum 'seed=range(20)' $$change || test $$? -eq 3 || exit; \
+	done
 	$(BIN)/python scripts/result_pages.py
 
 eval: $(STAMP)  ## returns of a trained policy: make eval RUN=results/STUDY/NAME/seed=0

@@ -33,6 +33,7 @@ class Batch:
         first_advantages, first_targets: of the collecting critic, ``(P, M)``; the update computes its own anew
             before each later epoch under ``recompute_adv``.
         reward_clip_fraction: ``(P,)``.
+        advantage_inputs: what these are computed from.
     """
 
     observations: torch.Tensor
@@ -44,7 +45,7 @@ class Batch:
     first_advantages: torch.Tensor
     first_targets: torch.Tensor
     reward_clip_fraction: torch.Tensor
-    returns: Returns
+    advantage_inputs: AdvantageInputs
 
     @property
     def size(self) -> int:
@@ -53,7 +54,7 @@ class Batch:
 
 
 @dataclass
-class Returns:
+class AdvantageInputs:
     """What advantages and targets are computed from, again and again as the critic moves.
 
     Attributes:
@@ -79,12 +80,12 @@ class Returns:
     same: bool
     by_returns: bool
 
-    def rows(self, index: torch.Tensor) -> Returns:
+    def rows(self, index: torch.Tensor) -> AdvantageInputs:
         """The same for the members ``index`` (int64, ascending)."""
         place = torch.full((self.last.shape[0],), -1, dtype=torch.int64, device=index.device)
         place[index] = torch.arange(len(index), device=index.device)
         kept = place[self.cut_member] >= 0
-        return Returns(
+        return AdvantageInputs(
             rewards=self.rewards[:, index],
             terminal=self.terminal[:, index],
             ends=self.ends[:, index],
@@ -132,7 +133,7 @@ def make_batch(population: Population, collected: Rollout) -> Batch:
     means, values = networks.mean_and_value_of_all(weights, observations)
     log_std = networks.log_std(weights).clone()
     cut_observations, cut_member, cut_slot, cut_index = _cuts(collected, config.algo.n_envs, observations.shape[-1], device)
-    returns = Returns(
+    advantage_inputs = AdvantageInputs(
         rewards=torch.from_numpy(scaled).to(device),
         terminal=torch.from_numpy(terminal).to(device),
         ends=torch.from_numpy(ends).to(device),
@@ -145,7 +146,7 @@ def make_batch(population: Population, collected: Rollout) -> Batch:
         by_returns=config.algo.value_target == "returns",
     )
     knobs = population.knobs
-    advantages, targets = returns.advantages_and_targets(networks, weights, values, knobs.gamma, knobs.gae_lambda)
+    advantages, targets = advantage_inputs.advantages_and_targets(networks, weights, values, knobs.gamma, knobs.gae_lambda)
     return Batch(
         observations=observations,
         actions=actions,
@@ -156,7 +157,7 @@ def make_batch(population: Population, collected: Rollout) -> Batch:
         first_advantages=advantages,
         first_targets=targets,
         reward_clip_fraction=torch.from_numpy(clip_share),
-        returns=returns,
+        advantage_inputs=advantage_inputs,
     )
 
 

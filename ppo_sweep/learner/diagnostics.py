@@ -19,7 +19,7 @@ from ppo_sweep.learner.state import Scalar
 
 if TYPE_CHECKING:
     from ppo_sweep.learner.population import Population, Row
-    from ppo_sweep.learner.update import Progress
+    from ppo_sweep.learner.update import UpdateProgress
 
 WINDOW = 100
 
@@ -39,7 +39,10 @@ class EpisodeStatistics:
     total: float = 0.0
 
     def add(self, episodes: list[Episode]) -> None:
+        """Take in what finished in a rollout."""
         for episode in episodes:
+            if episode.partial:
+                continue
             self.returns.append(episode.ret)
             self.lengths.append(episode.length)
             self.count += 1
@@ -60,9 +63,13 @@ class EpisodeStatistics:
 
 
 def metrics_rows(
-    population: Population, batch: Batch, episodes: Sequence[list[Episode]], progress: Mapping[int, Progress]
+    population: Population, batch: Batch, episodes: Sequence[list[Episode]], progress: Mapping[int, UpdateProgress]
 ) -> dict[int, Row]:
-    """The rows of all members in ``progress`` that did not fail, by slot; ``episodes`` finished in this rollout, per member."""
+    """The rows of all members in ``progress`` that did not fail, by slot.
+
+    Args:
+        episodes: finished in this rollout, per member; its ``statistics`` have taken them in.
+    """
     chosen = [p for p, done in progress.items() if done.failure is None]
     if not chosen:
         return {}
@@ -72,11 +79,12 @@ def metrics_rows(
     return {p: _row(population, p, k, columns, episodes[p], progress[p]) for k, p in enumerate(chosen)}
 
 
-def _row(population: Population, p: int, k: int, columns: Mapping[str, list[float]], episodes: list[Episode], progress: Progress) -> Row:
+def _row(
+    population: Population, p: int, k: int, columns: Mapping[str, list[float]], episodes: list[Episode], progress: UpdateProgress
+) -> Row:
     member = population.members[p]
-    whole = [episode for episode in episodes if not episode.partial]
-    member.statistics.add(whole)
     statistics = member.statistics
+    whole = [episode for episode in episodes if not episode.partial]
     returns = [episode.ret for episode in whole]
     penalised = member.config.algo.surrogate in ("adaptive_kl", "fixed_kl")
     row: Row = {
@@ -127,7 +135,7 @@ def _collecting_policy(population: Population, batch: Batch, index: torch.Tensor
 
 @torch.no_grad()
 def _updated_policy(
-    population: Population, batch: Batch, index: torch.Tensor, chosen: list[int], progress: Mapping[int, Progress]
+    population: Population, batch: Batch, index: torch.Tensor, chosen: list[int], progress: Mapping[int, UpdateProgress]
 ) -> dict[str, list[float]]:
     """Columns about the policy after its last update, over the whole batch."""
     weights = population.layout.views(population.params[index])

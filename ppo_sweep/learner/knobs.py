@@ -1,4 +1,8 @@
-"""The per-member knobs of a population as ``(P,)`` tensors; a knob that is off is written as infinity."""
+"""The per-member knobs that enter tensor operations, as ``(P,)`` tensors; a knob that is off is written as infinity.
+
+Knobs that decide what is done at all (epochs, the KL stop, Adam's ε, the adaptive penalty's target) are read from each member's
+config, in ``update`` and ``population``.
+"""
 
 from __future__ import annotations
 

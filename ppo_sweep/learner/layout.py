@@ -3,7 +3,7 @@
 One row holds all parameters of one member, so that Adam, gradient norms and copies are single
 operations on ``(P, D)``. The alignment is what makes a member's bits independent of its slot and
 its neighbours: every block starts on a multiple of 16 floats and every layer's output width is
-rounded up to 16 (docs/architecture.md, "Alone equals packed"). The added columns start at zero, receive zero
+rounded up to 16. The added columns start at zero, receive zero
 gradient and stay zero; they are cut off when parameters are saved.
 """
 

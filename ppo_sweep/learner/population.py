@@ -224,6 +224,9 @@ class Population:
             del collected  # its samples are in the batch, member by member
             progress = update(self, batch, [p for p in range(len(members)) if p not in failures])
             failures |= {p: Failure("diverged", done.failure) for p, done in progress.items() if done.failure}
+            for p, member in enumerate(members):
+                if p not in failures:
+                    member.statistics.add(episodes[p])
             rows = metrics_rows(self, batch, episodes, progress)
         outcomes = []
         for p, member in enumerate(members):

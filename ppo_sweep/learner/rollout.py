@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -50,7 +50,7 @@ class Episode:
 class Failure:
     """Why a member cannot go on: ``diverged`` is a result, ``failed`` is an error of the environment's code."""
 
-    state: str
+    state: Literal["diverged", "failed"]
     reason: str
     exception: BaseException | None = None
 
@@ -233,14 +233,19 @@ class _Collector:
             broken = f"non-finite observation at step {t + 1} of the rollout"
         if broken:
             self._fail(p, t, Failure("diverged", broken))
-            return
+        else:
+            self._begin_episode(t, p, i)
+
+    def _begin_episode(self, t: int, p: int, i: int) -> None:
+        """The observation of the reset takes the place of the last one's."""
+        environment = self.population.members[p].environments[i]
         resetting = perf_counter()
         try:
             self.raw[t + 1, p, i] = environment.reset()
         except (Exception, SystemExit) as error:
             _pass_on_signal(error)
-            state = "diverged" if isinstance(error, SimulationDiverged) else "failed"
-            self._fail(p, t, Failure(state, f"the environment's reset raised {type(error).__name__}: {error}", error))
+            reason = f"the environment's reset raised {type(error).__name__}: {error}"
+            self._fail(p, t, Failure("diverged" if isinstance(error, SimulationDiverged) else "failed", reason, error))
         self.resetting += perf_counter() - resetting
 
     def _fail(self, p: int, t: int, failure: Failure) -> None:

@@ -32,7 +32,7 @@ VALUE_STATISTICS = ("value_loss", "value_clip_fraction", "value_grad_norm", "gra
 
 
 @dataclass
-class Progress:
+class UpdateProgress:
     """What one member has done in this update."""
 
     epochs: int = 0
@@ -56,7 +56,7 @@ class Progress:
         return dict(zip(POLICY_STATISTICS + VALUE_STATISTICS, [*policy.tolist(), *value.tolist()], strict=True))
 
 
-def update(population: Population, batch: Batch, members: Sequence[int]) -> dict[int, Progress]:
+def update(population: Population, batch: Batch, members: Sequence[int]) -> dict[int, UpdateProgress]:
     """Train the policies and critics of ``members`` on ``batch``; parameters of failed members stay as they were.
 
     Returns:
@@ -78,7 +78,7 @@ class _Training:
         self.population, self.batch = population, batch
         self.networks, self.layout = population.networks, population.layout
         self.configs = [m.config for m in population.members]
-        self.progress = {p: Progress() for p in members}
+        self.progress = {p: UpdateProgress() for p in members}
         self.permutations = {
             p: generator(population.members[p].config.seed, "minibatches", population.members[p].iteration) for p in members
         }
@@ -150,8 +150,8 @@ class _Training:
 
     def _recompute_advantages(self) -> None:
         values = self.networks.value_of_all(self.weights, self.batch.observations[self.index])
-        returns = self.batch.returns.rows(self.index)
-        advantages, targets = returns.advantages_and_targets(self.networks, self.weights, values, self.knobs.gamma, self.knobs.gae_lambda)
+        inputs = self.batch.advantage_inputs.rows(self.index)
+        advantages, targets = inputs.advantages_and_targets(self.networks, self.weights, values, self.knobs.gamma, self.knobs.gae_lambda)
         # Into tensors of all members, which minibatches are picked from; the collecting critic's own stay as they are.
         self.advantages, self.targets = self.advantages.clone(), self.targets.clone()
         self.advantages[self.index], self.targets[self.index] = advantages, targets
@@ -239,12 +239,12 @@ class _Training:
     def _judge_epoch(self) -> None:
         """After an epoch: drop members with non-finite numbers, stop those past their KL."""
         self._drop_non_finite(self.rows)
-        past = [
-            p for p in self.rows if self._watches(p, "minibatch_max") and kl_stop.past(self.configs[p].algo, self.progress[p].largest_kl)
-        ]
-        past += [
-            p for p in self.rows if self._watches(p, "minibatch_last") and kl_stop.past(self.configs[p].algo, self.progress[p].last_kl)
-        ]
+        past = []
+        for p in self.rows:
+            algo, progress = self.configs[p].algo, self.progress[p]
+            for watched, value in (("minibatch_max", progress.largest_kl), ("minibatch_last", progress.last_kl)):
+                if self._watches(p, watched) and kl_stop.past(algo, value):
+                    past.append(p)
         watching = [
             k for k, p in enumerate(self.rows) if self._watches(p, "epoch") and self.progress[p].epochs < self.configs[p].algo.epochs
         ]

@@ -1,4 +1,4 @@
-"""From a results tree to figures, tables and one page (floor 4; never imports torch by itself).
+"""From a results tree to figures, tables and one page (floor 4; torch is loaded only where a random policy or a score must be computed).
 
 frame         any results tree, also one still running → ``Results``: tidy frames, configurations, notes
 groups        runs that differ in their seed only; the group that the others are compared with
@@ -10,9 +10,13 @@ environments  statistics across environments: IQM, profiles, probability of impr
 survival      steps to a threshold, censored
 tables        ``tables/{scores,differences,runs}.{csv,md,tex}``
 figures       one module per figure
-style         colours, lines and sizes of every figure
+style, numbers   colours, lines and sizes of every figure; numbers as text
+doctor        the diagnosis: what ails a run, with evidence
+study         what a page says of an Optuna study
+page          all of it on one page
 
-places, configurations, csv_files, knobs   where runs are, what they were asked to be, their tables, which knobs were swept
+places, configurations, csv_files, knobs, random_scores   where runs are, what they were asked to be, their tables, which knobs were
+                           swept, and what the random policy has where no configuration says so
 errors                     what can keep a report from being made
 """
 

@@ -166,7 +166,8 @@ def differences(results: Results) -> pd.DataFrame:
 
 
 def verdict(low: float, high: float) -> str:
-    """The only place that says ``better``: from the adjusted interval of a difference."""
+    """What may be said of a difference, from its adjusted interval: in reports the only place that says ``better`` (a study's
+    confirmation is one comparison, and has :attr:`~ppo_sweep.sweep.study.confirmation.Report.word`)."""
     if not math.isfinite(low) or not math.isfinite(high):
         return TOO_FEW
     return BETTER if low > 0 else WORSE if high < 0 else OPEN

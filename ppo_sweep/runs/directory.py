@@ -34,6 +34,9 @@ from ppo_sweep.runs.versions import cpu_capability, differences, threads, versio
 
 __all__ = ["RunDirectory", "load_state", "read_config", "read_status"]
 
+#: What a run's status says at its end.
+FinalState = Literal["done", "diverged", "failed", "stopped", "pruned"]
+
 #: Progress in ``status.json`` is for people: no more often than this.
 _STATUS_SECONDS = 1.0
 
@@ -119,9 +122,9 @@ class RunDirectory:
         assert self._timing is not None
         self._timing.append([row])
 
-    def update_status(self, *, iteration: int, env_steps: int, score: float | None = None) -> None:
+    def update_status(self, *, iteration: int, env_steps: int) -> None:
         """Progress for people; reaches the disk at most once a second, without fsync."""
-        self._status = replace(self._status, iteration=iteration, env_steps=env_steps, score=score)
+        self._status = replace(self._status, iteration=iteration, env_steps=env_steps, score=None)
         if time.monotonic() - self._status_written >= _STATUS_SECONDS:
             self._check_held()
             self._write_status(durably=False)
@@ -167,7 +170,7 @@ class RunDirectory:
 
     def finish(
         self,
-        state: Literal["done", "diverged", "failed", "stopped", "pruned"],
+        state: FinalState,
         *,
         score: float | None,
         reason: str | None = None,

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from ppo_sweep.runs.screen import Screen, bar, count, figure, time_left
 
-__all__ = ["Progress", "plain_line", "time_left"]
+__all__ = ["ProgressScreen", "plain_line", "time_left"]
 
 #: Columns below which the figures stand one below the other.
 NARROW = 56
@@ -20,7 +20,7 @@ NARROW = 56
 Row = Mapping[str, float | int | None]
 
 
-class Progress(Screen):
+class ProgressScreen(Screen):
     """Shows how a run is getting on, from ``with`` to its end.
 
     Args:

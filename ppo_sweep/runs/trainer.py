@@ -19,15 +19,16 @@ from typing import Any
 from ppo_sweep.config import Config
 from ppo_sweep.learner.population import Member, Outcome, Population, ReplayDiverged, Row, StateMismatch
 from ppo_sweep.learner.rollout import Episode, Failure
-from ppo_sweep.runs.directory import RunDirectory
+from ppo_sweep.runs.directory import FinalState, RunDirectory
 from ppo_sweep.runs.errors import StorageError
 from ppo_sweep.runs.evaluation import FINAL_EPISODES, evaluate
 from ppo_sweep.runs.interrupts import Interrupts
 from ppo_sweep.runs.loggers import Logger, logger_of
 from ppo_sweep.runs.naming import job_directory, study_directory, study_name
 from ppo_sweep.runs.policy import policy_of
-from ppo_sweep.runs.progress import Progress
+from ppo_sweep.runs.progress import ProgressScreen
 from ppo_sweep.runs.score import score
+from ppo_sweep.runs.status import Status
 
 #: Seconds of work that a kill may cost at most, beside ``checkpoint_every`` iterations.
 CHECKPOINT_SECONDS = 60.0
@@ -53,6 +54,11 @@ class RunResult:
     reason: str | None = None
     exit_code: int = 0
     already: bool = False
+
+    @classmethod
+    def of(cls, directory: Path, status: Status, *, already: bool = True) -> RunResult:
+        """Of a run that is finished, by its status."""
+        return cls(directory, status.state, status.score, status.reason, EXIT_CODES.get(status.state, 0), already)
 
 
 class EvaluationFailed(RuntimeError):
@@ -156,20 +162,21 @@ class Trainer:
 
     def _stop(self, run: Run) -> RunResult:
         self._checkpoint(run)
-        value, reason = score(run.member.config, run.directory.path)
-        run.logger.finish("stopped", value)
-        self._leave(run)
-        run.directory.finish("stopped", score=value, reason=reason)
-        return RunResult(run.directory.path, "stopped", value, reason)
+        return self._finish(run, "stopped")
 
     def _prune(self, run: Run) -> RunResult:
         self._checkpoint(run)
         self._save_policy(run)
-        value, reason = score(run.member.config, run.directory.path)
-        run.logger.finish("pruned", value)
+        return self._finish(run, "pruned")
+
+    def _finish(self, run: Run, state: FinalState) -> RunResult:
+        """Let a run go with the score that its files have."""
+        path = run.directory.path
+        value, reason = score(run.member.config, path)
+        run.logger.finish(state, value)
         self._leave(run)
-        run.directory.finish("pruned", score=value, reason=reason)
-        return RunResult(run.directory.path, "pruned", value, reason)
+        run.directory.finish(state, score=value, reason=reason)
+        return RunResult(path, state, value, reason)
 
     def close(self) -> None:
         """Release environments and locks of whatever is still in training, writing nothing."""
@@ -215,15 +222,11 @@ class Trainer:
 
     def _complete(self, run: Run) -> RunResult:
         """The budget is spent: last evaluation, policy, score."""
-        config, directory = run.member.config, run.directory
+        config = run.member.config
         if config.eval.every or config.score == "eval":
             self._evaluate(run, FINAL_EPISODES)
         self._save_policy(run)
-        value, reason = score(config, directory.path)
-        run.logger.finish("done", value)
-        self._leave(run)
-        directory.finish("done", score=value, reason=reason)
-        return RunResult(directory.path, "done", value, reason)
+        return self._finish(run, "done")
 
     def _fail(self, run: Run, failure: Failure) -> RunResult:
         if failure.state == "diverged":
@@ -250,7 +253,7 @@ def _end(directory: RunDirectory, failure: Failure) -> RunResult:
     if failure.exception is not None:
         error = "".join(traceback.format_exception(failure.exception))
     directory.log(f"{failure.state}: {failure.reason}\n{error or ''}".rstrip())
-    directory.finish("diverged" if failure.state == "diverged" else "failed", score=None, reason=failure.reason, error=error)
+    directory.finish(failure.state, score=None, reason=failure.reason, error=error)
     return RunResult(directory.path, failure.state, None, failure.reason, EXIT_CODES[failure.state])
 
 
@@ -309,8 +312,7 @@ def _train(config: Config, path: Path, overrides: Sequence[str], console: bool, 
     trainer = Trainer(config)
     run_directory = RunDirectory.open(config, path, overrides=overrides)
     if run_directory.finished is not None:
-        status = run_directory.finished
-        return RunResult(path, status.state, status.score, status.reason, EXIT_CODES.get(status.state, 0), already=True)
+        return RunResult.of(path, run_directory.finished)
     try:
         if console and run_directory.state is not None:
             print("continuing: the episodes under way are replayed first", flush=True)
@@ -332,20 +334,19 @@ def _train(config: Config, path: Path, overrides: Sequence[str], console: bool, 
 
 
 @contextmanager
-def _progress(run: Run, trainer: Trainer) -> Iterator[Progress]:
+def _progress(run: Run, trainer: Trainer) -> Iterator[ProgressScreen]:
     config, spec = run.member.config, trainer.population.spec
     lines = [
         f"observations ({spec.observation_size},), actions ({spec.action_size},), horizon {spec.horizon} agent steps",
         f"results in {run.directory.path}",
     ]
-    total = config.iterations * config.steps_per_iteration
-    with Progress(total_steps=total, title=f"{config.env.id} seed {config.seed}", lines=lines) as progress:
+    with ProgressScreen(total_steps=config.budget, title=f"{config.env.id} seed {config.seed}", lines=lines) as progress:
         for note in run.directory.notes:
             progress.note(note)
         yield progress
 
 
-def _show(progress: Progress | None, run: Run, trainer: Trainer) -> None:
+def _show(progress: ProgressScreen | None, run: Run, trainer: Trainer) -> None:
     if progress is not None and run.latest is not None:
         steps_per_s = run.member.config.steps_per_iteration / trainer.population.seconds["total"]
         progress.update(run.member.env_steps, run.latest, steps_per_s)

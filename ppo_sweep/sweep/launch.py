@@ -95,7 +95,7 @@ class _Sweep:
         self._on_begun = begun
         self._ledger = Ledger(jobs, study, command=command, max_restarts=options.max_restarts, ended=ended, note=self._note)
         self._queue = Queue(options.slot_count)
-        self._announced: set[int] = set()
+        self._begun: set[int] = set()
         self._crew = Crew(self._ledger, options, note=self._note, received=self._receive, lost=self._lose)
         self._told = False
         for number in range(len(jobs)):
@@ -162,11 +162,11 @@ class _Sweep:
     def _announce(self, jobs: Iterator[int], at_once: int = 50) -> None:
         """Some directories at a time, while workers are starting or training."""
         for _, number in zip(range(at_once), jobs, strict=False):
-            if number not in self._announced and not self._stopping:
+            if number not in self._begun and not self._stopping:
                 self._ledger.announce(number)
 
     def _receive(self, worker: WorkerProcess, report: Report) -> None:
-        self._enqueue(self._ledger.digest(report, stopping=self._stopping))
+        self._enqueue(self._ledger.digest(report, requeue=not self._stopping))
 
     def _lose(self, worker: WorkerProcess, again: Sequence[int]) -> None:
         """What goes on waits its turn; a new worker takes the place of a lost one if there is work."""
@@ -191,16 +191,16 @@ class _Sweep:
                 worker.order(Orders(stop=True))
             return
         while (chosen := self._queue.take(worker.number, self._loads())) is not None:
-            if self._announce_beginning(chosen.job):
+            if self._begin_once(chosen.job):
                 worker.order(Orders(begin=self._ledger.assignment(chosen.job)))
                 return
         if worker.members:
             worker.order(Orders(train=True))
 
-    def _announce_beginning(self, number: int) -> bool:
-        """Tell whoever wants to know that a run begins; False if that has ended it."""
-        if number not in self._announced:
-            self._announced.add(number)
+    def _begin_once(self, number: int) -> bool:
+        """Tell whoever wants to know that a run begins, the first time; False if that has ended it."""
+        if number not in self._begun:
+            self._begun.add(number)
             try:
                 self._on_begun(number)
             except OSError as error:

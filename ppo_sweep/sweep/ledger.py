@@ -91,8 +91,7 @@ class Ledger:
         self.jobs.append(job)
         found = look(job.config, job.path)
         if found is not None:
-            code = EXIT_CODES.get(found.state, 0)
-            self.results[number] = RunResult(job.path, found.state, found.score, found.reason, code, already=True)
+            self.results[number] = RunResult.of(job.path, found)
         self.steps[number] = job.config.budget if found is not None else self._steps_on_disk(number)
         return number
 
@@ -136,14 +135,14 @@ class Ledger:
 
     # ------------------------------------------------------------------ what happens
 
-    def digest(self, report: Report, *, stopping: bool) -> list[int]:
+    def digest(self, report: Report, *, requeue: bool) -> list[int]:
         """Take note of what a worker reports.
 
         Args:
-            stopping: the sweep itself is being stopped.
+            requeue: runs that it has stopped wait again; otherwise that is their end.
 
         Returns:
-            Jobs that it has let go of and that are to be queued again.
+            Jobs that are to be queued again.
         """
         for note in report.notes:
             self._note(note)
@@ -154,7 +153,7 @@ class Ledger:
             self.steps[number], self._latest[number] = progress.env_steps, progress.row
         handed_back = []
         for number, result in report.ended.items():
-            if result.state == "stopped" and not stopping:
+            if result.state == "stopped" and requeue:
                 self._suspicion.acquit(number)
                 handed_back.append(number)
                 self._requeue(number)
@@ -218,7 +217,7 @@ class Ledger:
             with RunDirectory.open(self._config(number), job.path, overrides=job.words) as directory:
                 found = directory.finished
                 if found is not None:  # the worker was lost after all was done
-                    result = RunResult(job.path, found.state, found.score, found.reason, EXIT_CODES.get(found.state, 0))
+                    result = RunResult.of(job.path, found, already=False)
                 else:
                     directory.log(f"failed: {reason}\n{lost.output}".rstrip())
                     directory.finish("failed", score=None, reason=reason, error=lost.output or reason)

@@ -49,7 +49,7 @@ class Orders:
 
 
 @dataclass(frozen=True)
-class Progress:
+class MemberProgress:
     """Where a member stands after an iteration."""
 
     env_steps: int
@@ -70,7 +70,7 @@ class Report:
 
     begun: int | None = None
     begun_at: int = 0
-    progress: Mapping[int, Progress] = field(default_factory=dict)
+    progress: Mapping[int, MemberProgress] = field(default_factory=dict)
     ended: Mapping[int, RunResult] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 

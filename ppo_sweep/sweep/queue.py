@@ -13,7 +13,7 @@ Nothing here knows of processes: jobs and workers are numbers.
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -142,38 +142,3 @@ def _work(steps: Sequence[int]) -> _Work:
 
 def _shortness(run: Waiting) -> int:
     return -run.steps
-
-
-def drain(runs: Iterable[Waiting], workers: int, slots: int, cost: Callable[[int], float]) -> float:
-    """When the last run would end if workers trained what the queue tells them: the model behind the makespan tests.
-
-    Args:
-        cost: seconds that one step of a population of so many members takes.
-
-    Returns:
-        The makespan in seconds.
-    """
-    queue = Queue(slots)
-    left: dict[int, float] = {}
-    for run in runs:
-        queue.put(run)
-        left[run.job] = run.steps
-    members: dict[int, list[Waiting]] = {worker: [] for worker in range(workers)}
-    clock = 0.0
-    while queue or any(members.values()):
-        for worker, held in members.items():
-            while (taken := queue.take(worker, {w: _load(runs, left) for w, runs in members.items()})) is not None:
-                held.append(taken)
-        # Until the next run ends anywhere.
-        elapsed = min(left[run.job] * cost(len(held)) for held in members.values() for run in held)
-        clock += elapsed
-        for worker, held in members.items():
-            for run in held:
-                left[run.job] -= elapsed / cost(len(held))
-            members[worker] = [run for run in held if left[run.job] > 1e-6]
-    return clock
-
-
-def _load(held: Sequence[Waiting], left: Mapping[int, float]) -> Load:
-    signature = held[0].signature if held else None
-    return Load(signature, tuple(max(1, round(left[run.job])) for run in held), any(run.alone for run in held))

@@ -19,7 +19,7 @@ from ppo_sweep.process import trim_memory
 from ppo_sweep.runs.directory import RunDirectory
 from ppo_sweep.runs.errors import DirectoryBusy, DirectoryMismatch, StorageError
 from ppo_sweep.runs.trainer import EXIT_CODES, RunResult, Trainer
-from ppo_sweep.sweep.messages import Assignment, Crash, Orders, Progress, Report
+from ppo_sweep.sweep.messages import Assignment, Crash, MemberProgress, Orders, Report
 
 
 def main(descriptor: int) -> None:
@@ -41,7 +41,7 @@ class Worker:
 
     def __init__(self, connection: Connection[Report | Crash, Orders]) -> None:
         self._connection = connection
-        self._populations: dict[Hashable, Trainer] = {}
+        self._trainers: dict[Hashable, Trainer] = {}
         self._jobs: dict[int, int] = {}
 
     def serve(self) -> None:
@@ -62,7 +62,7 @@ class Worker:
             return Report(ended=self._stop())
         if orders.prune:
             return Report(ended=self._prune(set(orders.prune)))
-        return self._iterate(self._populations[orders.population]) if orders.train else Report()
+        return self._iterate(self._trainers[orders.population]) if orders.train else Report()
 
     def _begin(self, assignment: Assignment, population: Hashable) -> Report:
         """Take a run in, or say at once what came of it."""
@@ -72,35 +72,33 @@ class Worker:
         except (DirectoryBusy, DirectoryMismatch, StorageError) as error:
             return Report(ended={job: RunResult(path, "interrupted", None, str(error), EXIT_CODES["interrupted"])})
         if directory.finished is not None:
-            status = directory.finished
-            code = EXIT_CODES.get(status.state, 0)
-            return Report(ended={job: RunResult(path, status.state, status.score, status.reason, code, already=True)})
+            return Report(ended={job: RunResult.of(path, directory.finished)})
         ended = self._start(directory, population)
         notes = tuple(f"{path}: {note}" for note in directory.notes if note.startswith("warning"))
         if ended is not None:
             return Report(ended={job: ended}, notes=notes)
         self._jobs[id(directory)] = job
-        [run] = [run for run in self._populations[population].runs if run.directory is directory]
+        [run] = [run for run in self._trainers[population].runs if run.directory is directory]
         return Report(begun=job, begun_at=run.member.env_steps, notes=notes)
 
     def _start(self, directory: RunDirectory, name: Hashable) -> RunResult | None:
         """A result if the run ends right here."""
         try:
-            population = self._population(directory.config, name)
+            trainer = self._trainer(directory.config, name)
         except Exception as error:  # an environment is the user's code, and this is where it is made
             reason, path = f"the environment raised {type(error).__name__}: {error}", directory.path
             directory.log(f"failed: {reason}\n{traceback.format_exc()}".rstrip())
             directory.finish("failed", score=None, reason=reason, error=traceback.format_exc())
             return RunResult(path, "failed", None, reason, EXIT_CODES["failed"])
-        return population.start(directory)
+        return trainer.start(directory)
 
-    def _population(self, config: Config, name: Hashable) -> Trainer:
-        """The population of this name; those that have ended make room first."""
-        trainer = self._populations.get(name)
+    def _trainer(self, config: Config, name: Hashable) -> Trainer:
+        """That of the population of this name; those that have ended make room first."""
+        trainer = self._trainers.get(name)
         if trainer is None or trainer.population.signature != config.signature:
             assert trainer is None or not trainer.runs, "a population of another signature is still in training"
-            self._populations = {other: kept for other, kept in self._populations.items() if kept.runs}
-            trainer = self._populations[name] = Trainer(config)
+            self._trainers = {other: kept for other, kept in self._trainers.items() if kept.runs}
+            trainer = self._trainers[name] = Trainer(config)
         return trainer
 
     def _iterate(self, trainer: Trainer) -> Report:
@@ -110,7 +108,7 @@ class Worker:
         for run in runs:
             job = self._jobs[id(run.directory)]
             if run.latest is not None:
-                progress[job] = Progress(run.member.env_steps, run.latest)
+                progress[job] = MemberProgress(run.member.env_steps, run.latest)
             if run.directory.path in results:
                 ended[job] = results[run.directory.path]
                 del self._jobs[id(run.directory)]
@@ -120,7 +118,7 @@ class Worker:
 
     def _stop(self) -> dict[int, RunResult]:
         ended: dict[int, RunResult] = {}
-        for trainer in self._populations.values():
+        for trainer in self._trainers.values():
             jobs = {run.directory.path: self._jobs[id(run.directory)] for run in trainer.runs}
             ended |= {jobs[result.directory]: result for result in trainer.stop()}
         self._jobs.clear()
@@ -128,7 +126,7 @@ class Worker:
 
     def _prune(self, chosen: set[int]) -> dict[int, RunResult]:
         ended: dict[int, RunResult] = {}
-        for trainer in self._populations.values():
+        for trainer in self._trainers.values():
             runs = [run for run in trainer.runs if self._jobs[id(run.directory)] in chosen]
             jobs = {run.directory.path: self._jobs.pop(id(run.directory)) for run in runs}
             ended |= {jobs[result.directory]: result for result in trainer.prune(runs)}

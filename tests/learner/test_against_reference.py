@@ -131,7 +131,7 @@ def test_the_stops_of_the_comparison_do_stop_some_and_not_others(monkeypatch: py
     taken: dict[tuple[str, str], set[tuple[int, int]]] = {}
     original = update_module.update
 
-    def recorded(*arguments: Any) -> dict[int, update_module.Progress]:
+    def recorded(*arguments: Any) -> dict[int, update_module.UpdateProgress]:
         progress = original(*arguments)
         for p, done in progress.items():
             algo = pair.members[p].config.algo

@@ -214,7 +214,11 @@ def test_the_action_std_ranges_over_its_dimensions(tmp_path: Path) -> None:
 def test_blank_and_zero_diagnostics_are_drawn_as_far_as_they_go(tmp_path: Path) -> None:
     columns = {"value_loss": [0.0, 0.0], "kl": [math.nan, math.nan], "policy_grad_norm": [0.0, 2.0]}
     make_run(tmp_path, [-1.0, -2.0], columns=columns)
-    figures.encoded(draw(diagnostics, load(tmp_path)), "png")
+    made = draw(diagnostics, load(tmp_path))
+    figures.encoded(made, "png")
+    names = [quantity.column for quantity in diagnostics.QUANTITIES]
+    drawn = {name: [line.get_ydata().tolist() for line in made.axes[names.index(name)].lines] for name in columns}
+    assert drawn == {"value_loss": [[0.0, 0.0]], "kl": [[]], "policy_grad_norm": [[0.0, 2.0]]}
 
 
 def test_final_scores_show_every_seed_beside_its_interval(tmp_path: Path) -> None:

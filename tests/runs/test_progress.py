@@ -10,7 +10,7 @@ from typing import TextIO
 
 import pytest
 
-from ppo_sweep.runs.progress import Progress, plain_line
+from ppo_sweep.runs.progress import ProgressScreen, plain_line
 from ppo_sweep.runs.screen import LINE_EVERY_S, SHARE_OF_TIME, time_left
 from tests.runs.terminals import Clock, terminal, without_escapes
 
@@ -18,8 +18,8 @@ ROW = {"return_100": -812.34, "kl": 0.01234, "entropy": 1.4189}
 LINES = ["Pendulum-v1: observations (3,), actions (1,), horizon 200", "results in results/pendulum/default/seed=0"]
 
 
-def progress(stream: TextIO, **about: object) -> Progress:
-    return Progress(total_steps=60_000, title="Pendulum-v1 seed 0", lines=LINES, stream=stream, **about)  # type: ignore[arg-type]
+def progress(stream: TextIO, **about: object) -> ProgressScreen:
+    return ProgressScreen(total_steps=60_000, title="Pendulum-v1 seed 0", lines=LINES, stream=stream, **about)  # type: ignore[arg-type]
 
 
 def test_a_terminal_gets_one_screen_that_is_redrawn_in_place(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from ppo_sweep.runs.stored_config import write_config
 from ppo_sweep.runs.study_file import read_study
 from ppo_sweep.runs.trainer import RunResult
 from ppo_sweep.sweep.ledger import Ledger, _Suspicion
-from ppo_sweep.sweep.messages import Progress, Report
+from ppo_sweep.sweep.messages import MemberProgress, Report
 from ppo_sweep.sweep.pool import Lost
 
 
@@ -62,7 +62,7 @@ def test_a_lost_run_is_queued_again_as_far_as_it_is_on_disk(tmp_path: Path) -> N
     with RunDirectory.open(walk(0), path) as run:
         run.update_status(iteration=2, env_steps=2 * ITERATION)
         write_status(path, Status("running", 2, 2 * ITERATION, versions={"torch": "2"}))
-    made.digest(Report(begun=0, progress={0: Progress(3 * ITERATION, {"kl": 0.1})}), stopping=False)
+    made.digest(Report(begun=0, progress={0: MemberProgress(3 * ITERATION, {"kl": 0.1})}), requeue=True)
     assert made.steps[0] == 3 * ITERATION
     assert made.lose({0, 1}, {0}, Lost("killed by SIGSEGV")) == [0, 1]
     assert made.steps[0] == 2 * ITERATION
@@ -87,20 +87,20 @@ def test_a_run_whose_worker_was_lost_after_all_was_done_is_done(tmp_path: Path) 
 def test_force_is_for_the_first_opening_only(tmp_path: Path) -> None:
     made = ledger(tmp_path, force=True)
     assert made.assignment(0).config.force
-    made.digest(Report(begun=0), stopping=False)
+    made.digest(Report(begun=0), requeue=True)
     assert not made.assignment(0).config.force
     assert made.assignment(1).config.force
 
 
 def test_counts_and_steps_follow_what_workers_report(tmp_path: Path) -> None:
     made = ledger(tmp_path, runs=3)
-    made.digest(Report(begun=0), stopping=False)
-    made.digest(Report(ended={1: RunResult(tmp_path / "walk/seed=1", "failed", None, "why", 3)}), stopping=False)
+    made.digest(Report(begun=0), requeue=True)
+    made.digest(Report(ended={1: RunResult(tmp_path / "walk/seed=1", "failed", None, "why", 3)}), requeue=True)
     assert made.counts(running=1) == {"failed": 1, "running": 1, "queued": 1}
     assert made.steps[1] == made.jobs[1].config.total_steps
     stopped = Report(ended={0: RunResult(tmp_path / "walk/seed=0", "stopped", None)})
-    assert made.digest(stopped, stopping=False) == [0], "let off, and queued again"
-    assert made.digest(stopped, stopping=True) == []
+    assert made.digest(stopped, requeue=True) == [0], "let off, and queued again"
+    assert made.digest(stopped, requeue=False) == []
     assert made.results[0].state == "stopped"
 
 

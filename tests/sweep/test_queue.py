@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ppo_sweep.sweep.queue import Load, Queue, Waiting, drain
+from ppo_sweep.sweep.queue import Load, Queue, Waiting
 
 runs = st.lists(
     st.builds(Waiting, st.just(0), st.sampled_from("abc"), st.integers(1, 10_000), st.booleans() | st.just(False)), max_size=40
@@ -138,8 +138,43 @@ def test_workers_turn_to_the_signature_whose_end_is_farthest_off() -> None:
     assert sorted(str(pool.load(worker).signature) for worker in range(3)) == ["little", "much", "much"]
 
 
+def drain(runs: Iterable[Waiting], workers: int, slots: int, cost: Callable[[int], float]) -> float:
+    """When the last run would end if workers trained what the queue tells them: what the tests below bound.
+
+    Args:
+        cost: seconds that one step of a population of so many members takes.
+
+    Returns:
+        The makespan in seconds.
+    """
+    queue = Queue(slots)
+    left: dict[int, float] = {}
+    for run in runs:
+        queue.put(run)
+        left[run.job] = run.steps
+    members: dict[int, list[Waiting]] = {worker: [] for worker in range(workers)}
+    clock = 0.0
+    while queue or any(members.values()):
+        for worker, held in members.items():
+            while (taken := queue.take(worker, {w: load_of(runs, left) for w, runs in members.items()})) is not None:
+                held.append(taken)
+        # Until the next run ends anywhere.
+        elapsed = min(left[run.job] * cost(len(held)) for held in members.values() for run in held)
+        clock += elapsed
+        for worker, held in members.items():
+            for run in held:
+                left[run.job] -= elapsed / cost(len(held))
+            members[worker] = [run for run in held if left[run.job] > 1e-6]
+    return clock
+
+
+def load_of(held: Sequence[Waiting], left: Mapping[int, float]) -> Load:
+    signature = held[0].signature if held else None
+    return Load(signature, tuple(max(1, round(left[run.job])) for run in held), any(run.alone for run in held))
+
+
 def cost(members: int) -> float:
-    """Seconds of one step of a population, shaped like the measured ones (docs/benchmarks.md): shared work and each member's own."""
+    """Seconds of one step of a population, of the form of the measured ones (docs/benchmarks.md): shared work and each member's own."""
     return (2.0 + members) / 10_000
 
 

@@ -6,8 +6,8 @@ definition, domains, space, space_checks, compositions   what is searched: from 
 samplers, asking   which configuration is tried next: a function of the study's history and seed
 rungs, pruners     where trials are compared, and which are stopped there
 objective     what a trial is worth: a statistic of its seeds' scores
-storage, identity  the journal, and whether a directory holds this study or another
-carrying_out  one process at work on a study, from its first trial to its last
+storage, identity, reading  the journal, and whether a directory holds this study or another
+carrying_out, part  one process at work on a study, from its first trial to its last; what it has to itself there
 claims        several processes: who has which trial
 timeline, conduct, pieces   the order of events, what follows from each, and what a trial consists of
 trials, comparing   the trials of all processes, and what they are compared by at a rung

@@ -15,7 +15,7 @@ become free, so that a worker depends on the others only through the history tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -121,13 +121,18 @@ class Conductor:
         """By its number in the ledger."""
         return self._pieces[job]
 
-    def settle(self, piece: Piece, result: RunResult) -> None:
-        """What came of a run is known, if not yet on its slot's clock."""
+    def settle(self, piece: Piece, result: RunResult, rungs: Collection[int] | None = None) -> None:
+        """What came of a run is known, if not yet on its slot's clock.
+
+        Args:
+            rungs: that it is known to have passed; by default those that have been handled.
+        """
         piece.result, piece.loaded = result, False
         if result.state == "done":
             piece.length = piece.config.iterations
         else:  # it ended in the iteration after the last one that is on disk
-            handled = [rung.iteration(piece.config) for index, rung in enumerate(self._request.rungs) if index in piece.values]
+            passed = piece.values if rungs is None else rungs
+            handled = [rung.iteration(piece.config) for index, rung in enumerate(self._request.rungs) if index in passed]
             piece.length = max([read_status(piece.path).iteration, *handled]) + 1
 
     def go_back(self, piece: Piece) -> None:
@@ -241,11 +246,9 @@ class Conductor:
         if result is None:
             piece.look()
             return
-        for index in range(len(self._request.rungs)):  # that a lost worker's run had passed before it was given up
-            if self._record.has(trial.number, stored_trials.rung_key(index, piece.name)):
-                piece.values[index] = None
-        self.settle(piece, result)
-        piece.values.clear()
+        # A lost worker's run may have passed rungs before it was given up.
+        rungs = range(len(self._request.rungs))
+        self.settle(piece, result, [index for index in rungs if self._record.has(trial.number, stored_trials.rung_key(index, piece.name))])
 
     def _rungs_behind(self, piece: Piece) -> dict[int, int]:
         """Rungs that a run has passed, with the iterations that they come after."""

@@ -104,7 +104,7 @@ class Search:
             self._staff()
             self._give_orders()
             self._crew.listen()
-            self._count()
+            self._time_presence()
             self._show()
         if self._trouble is not None:
             raise StorageError(f"{self._trouble}; the same command continues once the cause is gone")
@@ -134,7 +134,7 @@ class Search:
     # ------------------------------------------------------------------ reports up, orders down
 
     def _receive(self, worker: WorkerProcess, report: Report) -> None:
-        self._ledger.digest(report, stopping=True)
+        self._ledger.digest(report, requeue=False)
         if report.begun is not None:
             piece = self._conductor.piece(report.begun)
             piece.loaded, piece.at = True, report.begun_at // piece.config.steps_per_iteration
@@ -158,15 +158,15 @@ class Search:
             if worker.waits:
                 self._crew.attend(worker, self._order)
                 if worker.number in self._crew.workers:
-                    self._clock(self._posts[worker.number], waiting=worker.waits and self._conductor.has_work(worker.number))
+                    self._time_waiting(self._posts[worker.number], waiting=worker.waits and self._conductor.has_work(worker.number))
 
-    def _count(self) -> None:
+    def _time_presence(self) -> None:
         now = time.monotonic()
         working = [number for number, worker in self._crew.workers.items() if worker.ready]
         self._spent += (now - self._looked) * sum(map(self._conductor.has_work, working))
         self._looked = now
 
-    def _clock(self, post: _Post, *, waiting: bool) -> None:
+    def _time_waiting(self, post: _Post, *, waiting: bool) -> None:
         now = time.monotonic()
         if post.since is not None:
             post.idle += now - post.since
