@@ -165,7 +165,7 @@ def test_a_block_gathers_each_members_own_samples_and_clips_around_its_old_value
     P, M, width = 3, 20, 4
     tensors = {"observations": (P, M, O), "actions": (P, M, A), "mean_old": (P, M, A), "log_prob_old": (P, M), "value_old": (P, M)}
     made = {name: torch.from_numpy(rng.normal(size=size)) for name, size in tensors.items()}
-    batch = Batch(**made, **dict.fromkeys(("log_std_old", "first_advantages", "first_targets", "reward_clip_fraction", "returns")))  # type: ignore[arg-type]
+    batch = Batch(**made, **dict.fromkeys(("log_std_old", "first_advantages", "first_targets", "reward_clip_fraction", "advantage_inputs")))  # type: ignore[arg-type]
     members = [{"algo.norm_adv": "minibatch", "algo.vf_clip": 0.5}, {"algo.norm_adv": "off", "algo.vf_clip": None}]
     knobs = doubled(Knobs.of([Config().replace(**m) for m in members], [1, 1], [1.0, 1.0], torch.device("cpu")))
     advantages, targets = (torch.from_numpy(rng.normal(size=(P, M))) for _ in range(2))
