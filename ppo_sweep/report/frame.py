@@ -246,7 +246,9 @@ def _reach(runs: pd.DataFrame, metrics: pd.DataFrame) -> None:
     for name in ("iteration", "env_steps"):
         found = reached[name].reindex(runs.index).fillna(0)
         runs[name] = np.maximum(runs[name], found).astype(int)
-    runs["total_steps"] = np.where(runs["total_steps"] > 0, runs["total_steps"], runs["env_steps"]).astype(int)
+    # Where budgets were swept, that of a run of unknown configuration is a word.
+    budget = pd.to_numeric(runs["total_steps"], errors="coerce").fillna(0)
+    runs["total_steps"] = np.where(budget > 0, budget, runs["env_steps"]).astype(int)
 
 
 def _counted(runs: pd.DataFrame, metrics: pd.DataFrame, unknown: Mapping[str, str], notes: list[str]) -> pd.Series:

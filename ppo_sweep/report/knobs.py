@@ -84,12 +84,7 @@ def short_names(keys: Iterable[str]) -> dict[str, str]:
 
 def labels(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     """A name for each setting, by which it is known: :func:`label`, with all digits where two settings would be called alike."""
-    short = [label(setting) for setting in settings]
-    exact = [label(setting, shortest) for setting in settings]
-    alike: dict[str, set[str]] = {}
-    for name, full in zip(short, exact, strict=True):
-        alike.setdefault(name, set()).add(full)
-    return [name if len(alike[name]) == 1 else full for name, full in zip(short, exact, strict=True)]
+    return _apart([label(setting) for setting in settings], [label(setting, shortest) for setting in settings])
 
 
 def label(setting: Mapping[str, Any], written: Callable[[Any], str] | None = None) -> str:
@@ -105,6 +100,19 @@ def label(setting: Mapping[str, Any], written: Callable[[Any], str] | None = Non
 def shown(item: Any) -> str:
     """A value as it is read best: at most four significant digits of a float."""
     return shortest(float(f"{item:.4g}")) if isinstance(item, float) else shortest(item)
+
+
+def told_apart(values: Sequence[Any]) -> list[str]:
+    """Values of one knob side by side: :func:`shown`, with all digits where two would look alike."""
+    return _apart([shown(item) for item in values], [shortest(item) for item in values])
+
+
+def _apart(short: Sequence[str], exact: Sequence[str]) -> list[str]:
+    """The short text of each, or the exact one where texts that are not the same have the same short one."""
+    alike: dict[str, set[str]] = {}
+    for text, full in zip(short, exact, strict=True):
+        alike.setdefault(text, set()).add(full)
+    return [text if len(alike[text]) == 1 else full for text, full in zip(short, exact, strict=True)]
 
 
 def _differs(cells: Sequence[str], values: Sequence[Any]) -> bool:

@@ -13,7 +13,7 @@ import pandas as pd
 from ppo_sweep.report import scores as scoring
 from ppo_sweep.report.frame import Results
 from ppo_sweep.report.groups import compared_with, names, references
-from ppo_sweep.report.knobs import short_names, shown
+from ppo_sweep.report.knobs import short_names, shown, told_apart
 from ppo_sweep.report.numbers import number
 from ppo_sweep.runs import durable
 from ppo_sweep.runs.errors import storage_errors
@@ -138,7 +138,7 @@ def _cells(table: pd.DataFrame) -> tuple[list[str], list[list[str]], list[bool]]
     """Header, rows and which columns are numbers, as text."""
     names = short_names(column for column in table.columns)
     right = [_numeric(table[column]) for column in table.columns]
-    columns = [[_shown(column, item) for item in table[column]] for column in table.columns]
+    columns = [_texts(column, list(table[column])) for column in table.columns]
     return [names[column] for column in table.columns], [list(row) for row in zip(*columns, strict=True)], right
 
 
@@ -146,17 +146,28 @@ def _numeric(column: Sequence[Any] | pd.Series) -> bool:
     return all(isinstance(item, (int, float)) and not isinstance(item, bool) for item in column if item is not None)
 
 
+def _texts(column: str, items: Sequence[Any]) -> list[str]:
+    """A column as text; values of a knob that agree in four digits are told apart."""
+    if column in _SCORES or column in _P_VALUES:
+        return [_shown(column, item) for item in items]
+    floats = [item for item in items if isinstance(item, float) and not math.isnan(item)]
+    texts = dict(zip(floats, told_apart(floats), strict=True))
+    return [texts[item] if isinstance(item, float) and item in texts else _shown(column, item) for item in items]
+
+
 def _shown(column: str, item: Any) -> str:
     if item is None:
         return "null"
     if isinstance(item, float) and math.isnan(item):
         return ""
-    if column in ("p", "p_holm"):
+    if column in _P_VALUES:
         return "< 0.001" if item < 0.001 else f"{item:.3f}"
     if isinstance(item, float) and column in _SCORES:
         return number(item)
     return shown(item) if isinstance(item, float) else str(_plain(item))
 
+
+_P_VALUES = ("p", "p_holm")
 
 #: Columns in units of the score.
 _SCORES = frozenset(

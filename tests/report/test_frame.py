@@ -162,6 +162,16 @@ def test_a_run_of_unknown_configuration_has_of_the_swept_knobs_what_was_typed(tm
     }  # fmt: skip
 
 
+def test_a_budget_that_is_not_known_is_what_was_reached(tmp_path: Path) -> None:
+    for iterations in (3, 5):
+        make_run(tmp_path, [-1.0], overrides={"total_steps": iterations * STEPS}, iterations=iterations)
+    (make_run(tmp_path, [-1.0, -1.0], seed=1, overrides={"algo.gamma": 0.5}) / "config.yaml").write_text("")
+    runs = load(tmp_path).runs
+    assert sorted(zip(runs["group"], runs["total_steps"], strict=True)) == [
+        ("total_steps=10240", 5 * STEPS), ("total_steps=6144", 3 * STEPS), ("total_steps=?", 2 * STEPS)
+    ]  # fmt: skip
+
+
 def test_settings_that_agree_in_four_digits_are_two(tmp_path: Path) -> None:
     for gamma in (0.9, 0.9999, 0.99991):
         for seed in range(2):

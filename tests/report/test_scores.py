@@ -181,6 +181,13 @@ def test_what_a_run_scored_and_what_it_counts_as_are_written_alike(tmp_path: Pat
     assert shown.count("| 12346 ") == 2, shown
 
 
+def test_values_that_agree_in_four_digits_are_told_apart(tmp_path: Path) -> None:
+    for gamma in (0.5, 0.9999, 0.99991):
+        make_run(tmp_path, overrides={"algo.gamma": gamma})
+    shown = tables.to_markdown(tables.tables(load(tmp_path))["scores"]).splitlines()[2:]
+    assert [line.split(" | ")[0] for line in shown] == ["| 0.5", "| 0.9999", "| 0.99991"]
+
+
 def test_latex_shows_everything_from_outside_literally() -> None:
     evil = r"50% of_runs & $x$ #1 {a} \input{secret} ~^ <|> ±σ ☃"
     text = tables.escape_tex(evil)

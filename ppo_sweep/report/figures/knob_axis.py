@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from ppo_sweep.report import style
-from ppo_sweep.report.knobs import shown
+from ppo_sweep.report.knobs import told_apart
 from ppo_sweep.runs.naming import shortest
 
 #: Values that get a tick each; more are drawn on a plain axis.
@@ -75,7 +75,7 @@ def draw_ticks(ax: Axes, axis: KnobAxis) -> None:
     marks = sorted((position, text) for text, position in axis.place.items())
     if len(marks) > _TICKS and axis.numbers:
         marks = _round_marks(axis) + ([(axis.off, "null")] if math.isfinite(axis.off) else [])
-    texts = [shown(float(text)) if is_number_text(text) and "." in text else text for _, text in marks]
+    texts = told_apart([float(text) if is_number_text(text) and "." in text else text for _, text in marks])
     crowded = _crowded([position for position, _ in marks], texts)
     ax.set_xticks([position for position, _ in marks], texts, rotation=35 if crowded else 0, ha="right" if crowded else "center")
     if crowded:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -175,7 +175,7 @@ def heat_map(ax: Axes, found: Sequence[Group], down: str, right: str) -> Axes:
     """Mean scores over two knobs of one environment; cells without a score stay white."""
     rows = [(_order(group.setting[down]), _order(group.setting[right]), float(group.scores.mean())) for group in found]
     table = pd.DataFrame(rows, columns=["down", "right", "mean"]).pivot_table(index="down", columns="right", values="mean")
-    table.index, table.columns = [text for *_, text in table.index], [text for *_, text in table.columns]
+    table.index, table.columns = _named(table.index), _named(table.columns)
     short = knobs.short_names([down, right])
     written = table.map(lambda mean: minus(number(mean))) if len(table.columns) <= _WRITTEN else False
     return _map(ax, table, "cividis", written, short[right], short[down])
@@ -203,9 +203,13 @@ def _map(ax: Axes, table: pd.DataFrame, colours: str, texts: Any, right: str, do
     return ax
 
 
-def _order(value: Any) -> tuple[int, float, str]:
-    """Sorts numbers by size, before null and words."""
-    return (0, float(value), knobs.shown(value)) if is_number(value) else (1, 0.0, shortest(value))
+def _order(value: Any) -> tuple[int, float, Any]:
+    """Sorts numbers by size, before null and words; the last is what it is called by."""
+    return (0, float(value), value) if is_number(value) else (1, 0.0, shortest(value))
+
+
+def _named(ordered: Iterable[tuple[int, float, Any]]) -> list[str]:
+    return knobs.told_apart([value for *_, value in ordered])
 
 
 def caption(results: Results, options: Options) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 from ppo_sweep.report.figures.knob_axis import is_number
 from ppo_sweep.report.frame import Results
 from ppo_sweep.report.groups import compared_with, references
-from ppo_sweep.report.knobs import shown
+from ppo_sweep.report.knobs import told_apart
 from ppo_sweep.runs.naming import shortest
 
 #: Values of a swept knob that are listed.
@@ -65,5 +65,5 @@ def values(column: pd.Series) -> str:
     """The values of a swept knob, numbers first, of very many the first ones."""
     found: dict[str, Any] = {shortest(item): item for item in column}
     ordered = sorted(found.values(), key=lambda item: (not is_number(item), item if is_number(item) else str(item)))
-    words = [shown(item) for item in ordered]
+    words = told_apart(ordered)
     return ", ".join(words[:_VALUES]) + (f" and {len(words) - _VALUES} more" if len(words) > _VALUES else "")

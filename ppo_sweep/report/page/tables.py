@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from ppo_sweep.report.knobs import short_names, shown
+from ppo_sweep.report.knobs import label, short_names, shown
 from ppo_sweep.report.numbers import alike, minus, number
+from ppo_sweep.runs.naming import shortest
 
 #: More swept knobs than this share one column: a table of many would not fit.
 _COLUMNS = 3
@@ -64,12 +65,12 @@ def interval(low: float, high: float) -> Cell:
     return Cell(f"[{', '.join(alike(low, high))}]", low) if math.isfinite(low) and math.isfinite(high) else Cell("", None)
 
 
-def setting(value: Any) -> Cell:
+def setting(value: Any, written: Callable[[Any], str] = shown) -> Cell:
     """A knob's value: numbers sort as numbers, null after them."""
     if value is None:
         return Cell("null", None)
     number_like = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return Cell(shown(value), float(value) if number_like else shown(value))
+    return Cell(written(value), float(value) if number_like else written(value))
 
 
 def p_value(value: float) -> Cell:
@@ -102,7 +103,9 @@ class Settings:
         """The cells of one row, which also has its ``group`` and ``env``."""
         env = [Cell(row["env"], row["env"])] if self.several else []
         if len(self.swept) <= _COLUMNS:
-            return [*(setting(row[key]) for key in self.swept), *env]
+            # A group that is called by all its digits has a neighbour that differs in the last ones.
+            written = shown if row["group"] == label({key: row[key] for key in self.swept}) else shortest
+            return [*(setting(row[key], written) for key in self.swept), *env]
         name = self.names.get(row["group"], row["group"])
         return [Cell(name, name, kind="setting"), *env]
 
