@@ -65,9 +65,11 @@ class Draft:
         if self.config is None:
             return
         needed = self.config.algo.n_envs * horizon * self.config.env.action_repeat
-        if self.config.budget < needed:
+        given, budget = self.config.total_steps, self.config.budget
+        if budget < needed:
+            rounded = f" ({budget} in whole rollouts)" if given >= needed else ""
             yield (
-                f"total_steps={self.config.total_steps} is shorter than one episode in each of {self.config.algo.n_envs} "
+                f"total_steps={given}{rounded} is shorter than one episode in each of {self.config.algo.n_envs} "
                 f"environments ({needed} steps): there may be no score; raise total_steps, or lower algo.n_envs"
             )
 

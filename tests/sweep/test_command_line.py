@@ -125,8 +125,11 @@ def test_short_run_is_warned_about() -> None:
 
 def test_action_repeat_counts_in_the_warning() -> None:
     line = "env=hopper env.action_repeat=4 algo.n_envs=2 algo.n_steps=64 total_steps={}"
-    assert check(line.format(1999).split()).warnings
-    assert not check(line.format(2000).split()).warnings
+    [warning] = check(line.format(1999).split()).warnings
+    assert "total_steps=1999 is shorter than one episode" in warning
+    [warning] = check(line.format(2047).split()).warnings
+    assert "total_steps=2047 (1536 in whole rollouts) is shorter than one episode in each of 2 environments (2000 steps)" in warning
+    assert not check(line.format(2048).split()).warnings
 
 
 def test_grid_of_a_thousand_runs_is_checked_at_once() -> None:
