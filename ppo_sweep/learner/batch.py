@@ -128,8 +128,10 @@ def make_batch(population: Population, collected: Rollout) -> Batch:
     ends = collected.terminated | collected.truncated
     scaled, clip_share = population.reward_scaler.scale(collected.rewards, ends)
     terminal = collected.terminated | (collected.truncated & ~collected.partial) if truncated_is_terminal else collected.terminated
-    observations = _flat(collected.observations).to(device)
-    actions = _flat(collected.actions).to(device)
+    # One after the other; of a large rollout, both orders of everything at once would be what memory has to be enough for.
+    collected.observations = _reordered(collected.observations)
+    collected.actions = _reordered(collected.actions)
+    observations, actions = _flat(collected.observations).to(device), _flat(collected.actions).to(device)
     means, values = networks.mean_and_value_of_all(weights, observations)
     log_std = networks.log_std(weights).clone()
     cut_observations, cut_member, cut_slot, cut_index = _cuts(collected, config.algo.n_envs, observations.shape[-1], device)
@@ -166,6 +168,11 @@ def standardized(advantages: torch.Tensor) -> torch.Tensor:
     if advantages.shape[-1] == 1:
         return advantages
     return (advantages - advantages.mean(-1, keepdim=True)) / (advantages.std(-1, keepdim=True) + ADVANTAGE_EPSILON)
+
+
+def _reordered(x: torch.Tensor) -> torch.Tensor:
+    """``(T, P, N, F)`` as it is, in memory that is in the order ``(P, T, N, F)``."""
+    return x.transpose(0, 1).contiguous().transpose(0, 1)
 
 
 def _flat(x: torch.Tensor) -> torch.Tensor:

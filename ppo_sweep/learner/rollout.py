@@ -22,6 +22,9 @@ from ppo_sweep.randomness import generator
 if TYPE_CHECKING:
     from ppo_sweep.learner.population import Population
 
+#: Rows of raw observations that are kept: of 9 × 64 HalfCheetahs, 2048 of them would be 160 MB, an eighth of the process.
+RECENT = 128
+
 
 @dataclass(frozen=True)
 class Cut:
@@ -122,10 +125,13 @@ class _Collector:
         self.steps = config.algo.n_steps
         shape = (self.steps, members, envs)
         size = architecture.observation_size
-        #: Raw observations, one row more than steps: row t + 1 is written by step t.
-        self.raw = np.empty((self.steps + 1, members, envs, size))
+        #: Raw observations, row t % len what step t acts on: the last ones, or all where a normaliser looks at them at the end.
+        rows = self.steps + 1 if population.observation_normalizer.rolloutwise else min(self.steps + 1, RECENT)
+        self.raw = np.empty((rows, members, envs, size))
         for p, member in enumerate(population.members):
             self.raw[0, p] = member.observations
+        #: The first non-finite observation of a member, in words.
+        self.spoiled: dict[int, str] = {}
         self.observations = np.empty((*shape, size), np.float32)
         self.actions = self._noise(shape)
         self.rewards = np.zeros(shape)
@@ -160,8 +166,13 @@ class _Collector:
             noise[:, p] = rng.standard_normal((shape[0], shape[2], size), dtype=np.float32)
         return noise
 
+    def raw_of(self, t: int) -> npt.NDArray[np.float64]:
+        """What step t acts on, ``(P, N, O)``; step t − 1 writes it."""
+        row: npt.NDArray[np.float64] = self.raw[t % len(self.raw)]
+        return row
+
     def normalize(self, t: int) -> None:
-        self.observations[t] = self.population.observation_normalizer.normalize(self.raw[t])
+        self.observations[t] = self.population.observation_normalizer.normalize(self.raw_of(t))
 
     def act(self, t: int) -> npt.NDArray[np.float32]:
         """Turn the noise of step t into actions μ + σ·noise, in place."""
@@ -176,7 +187,7 @@ class _Collector:
         return action
 
     def step(self, t: int, actions: npt.NDArray[np.float32]) -> None:
-        raw, rewards = self.raw[t + 1], self.rewards[t]
+        raw, rewards = self.raw_of(t + 1), self.rewards[t]
         for p, environments in self.alive:
             try:
                 for i, environment in enumerate(environments):
@@ -193,9 +204,14 @@ class _Collector:
 
     def observe(self, t: int) -> None:
         """Let the normaliser see what followed the step, and begin new episodes where one ended."""
-        self.population.observation_normalizer.saw_step(self.raw[t + 1])
-        if not self.ended:
-            return
+        self.population.observation_normalizer.saw_step(self.raw_of(t + 1))
+        if self.ended:
+            self._close_episodes(t)
+        if (t + 2) % len(self.raw) == 0:  # the next step writes over the first row again
+            self._look_back(t + 1)
+
+    def _close_episodes(self, t: int) -> None:
+        """Record what ended with step t; the normaliser sees the first observations of what begins."""
         fresh: dict[int, list[int]] = {}
         for p, i in self.ended:
             if p not in self.failures:
@@ -203,12 +219,12 @@ class _Collector:
                 fresh.setdefault(p, []).append(i)
         for p, indices in fresh.items():
             if p not in self.failures:
-                self.population.observation_normalizer.saw_resets(p, self.raw[t + 1, p, indices])
+                self.population.observation_normalizer.saw_resets(p, self.raw_of(t + 1)[p, indices])
         self.ended.clear()
 
     def _close_episode(self, t: int, p: int, i: int) -> None:
         member = self.population.members[p]
-        environment = member.environments[i]
+        environment, last = member.environments[i], self.raw_of(t + 1)[p, i]
         config = member.config
         steps = (t * config.algo.n_envs + i + 1) * config.env.action_repeat
         self.partial[t, p, i] = environment.partial
@@ -224,12 +240,12 @@ class _Collector:
             )
         )
         if self.truncated[t, p, i] and (environment.partial or config.env.bootstrap_timeouts):
-            final = self.population.observation_normalizer.normalize_one(p, self.raw[t + 1, p, i])
+            final = self.population.observation_normalizer.normalize_one(p, last)
             self.cuts[p].append(Cut(t, i, final))
         # Asked before the reset, which clears the simulator's counters.
         broken = environment.fault()
         # The last look at what ended the episode: the reset's observation takes its place.
-        if not broken and not np.isfinite(self.raw[t + 1, p, i]).all():
+        if not broken and not np.isfinite(last).all():
             broken = f"non-finite observation at step {t + 1} of the rollout"
         if broken:
             self._fail(p, t, Failure("diverged", broken))
@@ -241,7 +257,7 @@ class _Collector:
         environment = self.population.members[p].environments[i]
         resetting = perf_counter()
         try:
-            self.raw[t + 1, p, i] = environment.reset()
+            self.raw_of(t + 1)[p, i] = environment.reset()
         except (Exception, SystemExit) as error:
             _pass_on_signal(error)
             reason = f"the environment's reset raised {type(error).__name__}: {error}"
@@ -251,17 +267,28 @@ class _Collector:
     def _fail(self, p: int, t: int, failure: Failure) -> None:
         self.failures[p] = failure
         self.alive = [(q, environments) for q, environments in self.alive if q != p]
-        self.raw[t + 1 :, p] = 0.0
+        self.raw[:, p] = 0.0
+
+    def _look_back(self, t: int) -> None:
+        """Judge the rows written since the last look; row ``t`` is the newest."""
+        first = t - t % len(self.raw)
+        for p, _ in self.alive:
+            finite = np.isfinite(self.raw[: t - first + 1, p]).reshape(t - first + 1, -1).all(1)
+            if not finite.all():
+                self.spoiled.setdefault(p, f"non-finite observation at step {first + int(np.argmin(finite))} of the rollout")
 
     def finish(self) -> Rollout:
         population = self.population
+        if (self.steps + 1) % len(self.raw):
+            self._look_back(self.steps)
         for p, environments in self.alive:
             broken = next((reason for e in environments if (reason := e.fault())), None) or self._non_finite(p)
             if broken:
                 self.failures[p] = Failure("diverged", broken)
+        raw = self.raw_of(self.steps)
         for p, member in enumerate(population.members):
-            member.observations = self.raw[-1, p].copy()
-        last = population.observation_normalizer.normalize(self.raw[-1]).astype(np.float32)
+            member.observations = raw[p].copy()
+        last = population.observation_normalizer.normalize(raw).astype(np.float32)
         if population.observation_normalizer.rolloutwise:
             seen = self.raw[:-1].swapaxes(0, 1)
             population.observation_normalizer.saw_rollout(seen.reshape(seen.shape[0], -1, seen.shape[-1]))
@@ -279,7 +306,9 @@ class _Collector:
         )
 
     def _non_finite(self, p: int) -> str | None:
-        for name, values in (("observation", self.raw), ("action", self.actions), ("reward", self.rewards)):
+        if p in self.spoiled:
+            return self.spoiled[p]
+        for name, values in (("action", self.actions), ("reward", self.rewards)):
             if not np.isfinite(values[:, p]).all():
                 t = int(np.argmin(np.isfinite(values[:, p]).reshape(len(values), -1).all(1)))
                 return f"non-finite {name} at step {t} of the rollout"

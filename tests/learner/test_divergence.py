@@ -10,6 +10,7 @@ import pytest
 
 from ppo_sweep.config import Config
 from ppo_sweep.learner.population import Outcome, Population
+from ppo_sweep.learner.rollout import RECENT
 from tests.learner.test_alone_equals_packed import assert_same, member_bytes, trace, varied
 
 Poison = Callable[[Population, int], None]
@@ -112,6 +113,19 @@ def test_a_fault_ends_its_member_in_that_iteration_and_no_other(kind: str) -> No
     for slot in (0, 1, 3):
         healthy = trace([configs[slot]], 3)[0]
         assert_same(healthy, (rows[slot], member_bytes(population, members[slot])), f"beside a bad {kind}, slot {slot}")
+
+
+@pytest.mark.parametrize("observed", ["step", "rollout"])
+@pytest.mark.parametrize("steps", [20, RECENT - 1, RECENT, 2 * RECENT + 30])
+def test_a_non_finite_observation_is_named_by_its_step_however_long_the_rollout(steps: int, observed: str) -> None:
+    config = BASE.replace(**{"algo.n_steps": steps, "algo.minibatch_size": 20, "algo.epochs": 1, "algo.norm_obs_update": observed})
+    population = Population(config)
+    for one in varied(config, 2):
+        population.admit(one)
+    patch_step(infinite_observation)(population, 1)
+    healthy, sick = population.iterate()
+    assert healthy.row is not None
+    assert sick.failure is not None and sick.failure.reason == "non-finite observation at step 20 of the rollout"
 
 
 def test_a_loss_that_is_not_finite_is_seen_although_the_kl_stops_its_member_in_mid_epoch() -> None:
